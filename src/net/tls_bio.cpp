@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: MIT
+// OpenSSL's own socket BIO can raise SIGPIPE, obeys O_NONBLOCK and keeps a copy of the descriptor
+// number; this one does none of that.
+#include "net/tls_bio.hpp"
+
+#include <atomic>
+#include <new>
+#include <span>
+
+#include <openssl/crypto.h>
+
+#include "net/plain_transport.hpp"
+
+namespace nopoll::net {
+
+namespace {
+
+struct State {
+    const int* fd = nullptr;
+    int error = 0;
+    bool at_end = false;
+};
+
+State& state_of(BIO* bio) {
+    return *static_cast<State*>(BIO_get_data(bio));
+}
+
+int descriptor_of(const State& state) {
+    // std::atomic_ref has no form for const objects in C++20.
+    return std::atomic_ref<int>(const_cast<int&>(*state.fd)).load(std::memory_order_relaxed);
+}
+
+// Shared end of reading and writing: 1 with the count, or 0 with flags that say why.
+int settle(BIO* bio, const IoResult& result, std::size_t* moved) {
+    State& state = state_of(bio);
+    BIO_clear_retry_flags(bio);
+    *moved = result.bytes;
+    switch (result.status) {
+    case IoResult::Status::ok: return 1;
+    case IoResult::Status::would_block:
+        if (result.want_write)
+            BIO_set_retry_write(bio);
+        else
+            BIO_set_retry_read(bio);
+        return 0;
+    case IoResult::Status::end: state.at_end = true; return 0;
+    case IoResult::Status::failed: state.error = result.error; return 0;
+    }
+    return 0;
+}
+
+int read_bytes(BIO* bio, char* data, std::size_t size, std::size_t* moved) {
+    const State& state = state_of(bio);
+    return settle(bio, receive(descriptor_of(state), std::as_writable_bytes(std::span(data, size))),
+                  moved);
+}
+
+int write_bytes(BIO* bio, const char* data, std::size_t size, std::size_t* moved) {
+    const State& state = state_of(bio);
+    return settle(bio, send(descriptor_of(state), {}, std::as_bytes(std::span(data, size)), false),
+                  moved);
+}
+
+long control(BIO* bio, int command, long, void* pointer) {
+    const State& state = state_of(bio);
+    switch (command) {
+    case BIO_CTRL_FLUSH: return 1;  // nothing is held back
+    case BIO_CTRL_EOF: return state.at_end ? 1 : 0;
+    case BIO_C_GET_FD: {  // SSL_get_fd, which programs call in their post check
+        const int fd = descriptor_of(state);
+        if (pointer != nullptr) *static_cast<int*>(pointer) = fd;
+        return fd;
+    }
+    default: return 0;
+    }
+}
+
+int destroy(BIO* bio) {
+    if (bio == nullptr) return 0;
+    OPENSSL_free(BIO_get_data(bio));
+    BIO_set_data(bio, nullptr);
+    BIO_set_init(bio, 0);
+    return 1;
+}
+
+constinit CRYPTO_ONCE method_once = CRYPTO_ONCE_STATIC_INIT;
+constinit BIO_METHOD* shared_method = nullptr;  // never freed: there is no safe moment for it
+constinit int shared_type = -1;
+
+void make_method() {
+    const int index = BIO_get_new_index();
+    if (index == -1) return;
+    shared_type = index | BIO_TYPE_SOURCE_SINK | BIO_TYPE_DESCRIPTOR;
+    BIO_METHOD* made = BIO_meth_new(shared_type, "nopoll descriptor");
+    if (made == nullptr) return;
+    if (BIO_meth_set_read_ex(made, read_bytes) == 1 &&
+        BIO_meth_set_write_ex(made, write_bytes) == 1 && BIO_meth_set_ctrl(made, control) == 1 &&
+        BIO_meth_set_destroy(made, destroy) == 1) {
+        shared_method = made;
+    } else {
+        BIO_meth_free(made);
+    }
+}
+
+const BIO_METHOD* method() {
+    if (CRYPTO_THREAD_run_once(&method_once, make_method) != 1) return nullptr;
+    return shared_method;
+}
+
+}  // namespace
+
+BioPtr make_descriptor_bio(const int* fd) {
+    const BIO_METHOD* kind = method();
+    if (kind == nullptr) return nullptr;
+    void* memory = OPENSSL_zalloc(sizeof(State));
+    if (memory == nullptr) return nullptr;
+    BioPtr bio(BIO_new(kind));
+    if (!bio) {
+        OPENSSL_free(memory);
+        return nullptr;
+    }
+    BIO_set_data(bio.get(), new (memory) State{fd, 0, false});
+    BIO_set_init(bio.get(), 1);
+    return bio;
+}
+
+int last_io_error(const SSL* ssl) {
+    // Only our own BIOs carry our type number; a program may have put in another one.
+    BIO* bio = SSL_get_rbio(ssl);
+    return bio != nullptr && BIO_method_type(bio) == shared_type ? state_of(bio).error : 0;
+}
+
+}  // namespace nopoll::net
