@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: MIT
+// Ending a connection: Close frames of ours, on_close, giving up the descriptor, references.
+// RFC 6455 5.5.1 and 7; the peer's Close frame is handled where frames are read.
+#include "core/connection.hpp"
+
+#include <array>
+#include <new>
+#include <sys/socket.h>
+#include <utility>
+
+#include "core/log.hpp"
+#include "core/no_cancel.hpp"
+#include "net/clock.hpp"
+#include "net/plain_transport.hpp"
+#include "net/tls_transport.hpp"
+#include "protocol/close_code.hpp"
+
+namespace nopoll::core {
+namespace {
+
+using CloseBody = std::array<std::byte, protocol::kMaxControlPayload>;
+
+}  // namespace
+
+void Connection::shutdown(Ending ending) {
+    const ConnectionPin pin(*this);
+    CloseHandler handler;
+    {
+        const std::lock_guard guard(mutex_);
+        // While on_close runs a nested shutdown does nothing.
+        if (!is_ok() || ending_.exchange(true)) return;
+        handler = {on_close, on_close_data};
+    }
+    struct GiveUp {  // also when the handler throws or its thread is cancelled
+        Connection& connection;
+        Ending ending;
+        ~GiveUp() { connection.give_up_descriptor(ending); }
+    };
+    const GiveUp give_up{*this, ending};
+    if (handler) handler.call(&context_, this, handler.data);
+}
+
+// The socket field is looked at again: on_close may have taken the descriptor away.
+void Connection::give_up_descriptor(Ending ending) {
+    const NoCancel no_cancel;
+    net::UniqueFd fd;
+    Linger linger;
+    {
+        Lock lock(mutex_);
+        if (is_ok() && ending != Ending::descriptor_lost) {
+            if (outbox_.queued_bytes() > 0) flush_locked(lock);
+            if (ssl != nullptr && tls_on != 0) net::tls_close_notify(ssl);
+        }
+        const int number = exchange_field(session, NOPOLL_INVALID_SOCKET);
+        if (ending != Ending::descriptor_lost) fd.reset(number);
+        if (fd.valid() && outbox_.queued_bytes() > 0) linger.outbox.swap(outbox_);
+        outbox_.clear();
+        update_write_interest();
+        ending_.store(false);
+    }
+    if (!linger.outbox.empty()) {
+        linger.fd = std::move(fd);
+        linger.connection_id = load_field(id);
+        linger.give_up_us = net::now_us() + kLingerPatienceUs;
+        try {
+            context_.adopt_lingering(std::move(linger));
+        } catch (const std::bad_alloc&) {
+            // What the peer has not read is lost, as the descriptor closes with `linger`.
+        }
+    } else if (fd.valid() && ending == Ending::graceful) {
+        close_gracefully(std::move(fd));
+    } else if (fd.valid()) {
+        ::shutdown(fd.get(), SHUT_RDWR);
+        fd.reset();
+    }
+    context_.descriptor_freed();
+    context_.changed();
+}
+
+// Never waits, never goes into the middle of another frame. True when a Close frame is out, or is
+// certain to go out.
+bool Connection::send_close_frame_locked(Lock& lock, std::span<const std::byte> body) {
+    if (close_sent_) return true;
+    const Phase now = phase();
+    if (!is_ok() || (now != Phase::notifying && now != Phase::open)) return false;
+    if (flush_locked(lock).state != Flush::empty && !queue_applies_locked()) return false;
+    if (!send_library_frame_locked(lock, protocol::Opcode::close, body)) return false;
+    close_sent_ = true;
+    return outbox_.empty() || outbox_.queued_bytes() > 0;
+}
+
+void Connection::close(int status, std::string_view reason) {
+    const ConnectionPin pin(*this);
+    if (is_ok() && !ending_.load()) {
+        CloseBody body;
+        std::size_t size = 0;
+        if (protocol::is_sendable(status))
+            size = protocol::encode_close(body, static_cast<std::uint16_t>(status), reason);
+        bool said = false;
+        {
+            Lock lock(mutex_);
+            said = send_close_frame_locked(lock, std::span(body).first(size));
+        }
+        shutdown(said ? Ending::graceful : Ending::abrupt);
+    }
+    release();
+}
+
+void Connection::fail(std::uint16_t close_code, const char* why) {
+    NOPOLL_CONN_LOG(*this, NOPOLL_LEVEL_CRITICAL, "%s; closing with code %d", why,
+                    static_cast<int>(close_code));
+    CloseBody body;
+    const std::size_t size = protocol::encode_close(body, close_code, {});
+    {
+        Lock lock(mutex_);
+        send_close_frame_locked(lock, std::span(body).first(size));
+    }
+    shutdown(Ending::graceful);
+}
+
+// What nopoll_conn_close does with references (the table in docs/architecture.md): the registry's
+// goes, then one of the owners'. A connection that was dropped by the loop, or closed before, and
+// is held by a reference the program took itself, stays.
+void Connection::release() {
+    const ConnectionPin pin(*this);
+    const bool was_registered = context_.unregister_connection(*this);
+    const int owners = owner_ref_count();
+    const bool last_is_programs_own =
+        !was_registered && owners == 1 && (closed_before_.load() || role == NOPOLL_ROLE_LISTENER);
+    closed_before_.store(true);
+    if (owners > 0 && !last_is_programs_own) unref();
+}
+
+}  // namespace nopoll::core

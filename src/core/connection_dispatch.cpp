@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: MIT
+// A connection's turn in a loop: what the wait has to watch, and what is done when it is ready.
+#include "core/connection.hpp"
+
+#include <new>
+
+#include "core/log.hpp"
+
+namespace nopoll::core {
+namespace {
+
+// TLS bytes that are decrypted already are read on without waiting, up to this many times a turn.
+constexpr int kTlsReadsPerTurn = 64;
+// Control frames alone must not keep the loop with one connection.
+constexpr int kControlFramesPerTurn = 256;
+
+}  // namespace
+
+Connection::Wish Connection::wish() {
+    Wish wish;
+    if (!is_ok()) return wish;
+    const ThreadToken self = this_thread_token();
+    if (const ThreadToken reader = reader_.load(); reader != nullptr && reader != self) {
+        // Say so first, then look again: the reader's end will wake us.
+        contended_.store(true);
+        if (reader_.load() != nullptr) return wish;
+    }
+    const Phase now = phase();
+    if (now == Phase::listening) {
+        wish.read = true;
+        return wish;
+    }
+    if (now == Phase::connecting) return wish;
+    wish.write = wants_write_.load();
+    if (reader_.load() == self && handshake_handler_running_) return wish;
+    if (now == Phase::replying) return wish;
+    const bool tls_write = tls_wants_write_.load();
+    wish.write = wish.write || tls_write;
+    wish.read = !tls_write;
+    wish.now = input_at_hand_.load();
+    return wish;
+}
+
+std::int64_t Connection::handshake_deadline_us() const {
+    const std::int64_t limit = context_.handshake_timeout_us.load(std::memory_order_relaxed);
+    if (role != NOPOLL_ROLE_LISTENER || limit <= 0 || is_open() || !is_ok()) return 0;
+    return accepted_at_us_ + limit;
+}
+
+void Connection::pause_accepts(std::int64_t until_us) {
+    freed_at_pause_.store(context_.freed_count());
+    accept_paused_until_us_.store(until_us);
+}
+
+bool Connection::accepts_paused(std::int64_t now_us) const {
+    return now_us < accept_paused_until_us_.load() &&
+           context_.freed_count() == freed_at_pause_.load();
+}
+
+// The connection's handler, else the context's; without either the message is dropped.
+void Connection::deliver(Message* message) {
+    struct Given {
+        Message* message;
+        ~Given() { message->unref(); }
+    };
+    const Given given{message};
+    MessageHandler handler;
+    {
+        const std::lock_guard guard(mutex_);
+        handler = {on_msg, on_msg_data};
+    }
+    if (!handler) handler = context_.handler(context_.on_msg, context_.on_msg_data);
+    if (handler) handler.call(&context_, this, message, handler.data);
+}
+
+void Connection::dispatch(bool writable, std::uint64_t stops_at_start) {
+    const ConnectionPin pin(*this);
+    const ReaderClaim claim(*this);
+    if (!claim) {
+        contended_.store(true);
+        if (reader_.load() == nullptr) contended_.store(false);
+        context_.changed();
+        return;
+    }
+    if (!is_ok()) return;
+    if (writable) {
+        Lock lock(mutex_);
+        outbox_.add_credit(flush_locked(lock).program_payload);
+    }
+    struct EndOfTurn {  // also when a handler throws
+        Connection& connection;
+        ~EndOfTurn() {
+            if (connection.reader_depth_ > 1) return;  // a nested wait: the outer turn goes on
+            connection.finish_batch();
+            if (!connection.is_ok()) connection.input_.drop(connection.context_.input_buffers());
+            connection.note_input_state();
+        }
+    };
+    const EndOfTurn end_of_turn{*this};
+    try {
+        const bool read_ahead = !direct_reader_;
+        if (ready_to_read(read_ahead) != Progress::done) return;
+        take_turn(read_ahead, stops_at_start);
+    } catch (const std::bad_alloc&) {
+        out_of_memory();
+    }
+}
+
+void Connection::take_turn(bool read_ahead, std::uint64_t stops_at_start) {
+    if (read_ahead && context_.cork.load(std::memory_order_relaxed)) {
+        const std::lock_guard guard(mutex_);
+        batching_ = true;
+    }
+    ReadMode mode;
+    mode.read_ahead = read_ahead;
+    mode.receives_left = 1;
+    int tls_reads_left = kTlsReadsPerTurn;
+    int control_frames_left = kControlFramesPerTurn;
+    for (;;) {
+        switch (advance(mode)) {
+            case Got::piece:
+            case Got::partial: {
+                Message* const message = Message::from_piece(decoder_.take_piece());
+                more_follows_.store(read_ahead && ssl == nullptr && buffered_frame_complete(),
+                                    std::memory_order_relaxed);
+                deliver(message);
+                const bool goes_on = is_ok() && registrations_.load() > 0 &&
+                                     context_.stop_count() == stops_at_start;
+                if (!goes_on || direct_reader_) return;
+                break;
+            }
+            case Got::control:
+                if (--control_frames_left == 0 && input_.empty()) return;
+                break;
+            case Got::nothing:
+                if (!read_ahead || decrypted_bytes() == 0 || tls_reads_left-- == 0) return;
+                mode.receives_left = 1;
+                break;
+            case Got::ended: return;
+        }
+    }
+}
+
+}  // namespace nopoll::core

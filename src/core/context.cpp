@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: MIT
+// Contexts: life, registry, and what wakes the waits on them.
+#include "core/context.hpp"
+
+#include <csignal>
+#include <new>
+
+#include "core/connection.hpp"
+#include "core/io_engine.hpp"
+#include "core/log.hpp"
+#include "net/clock.hpp"
+#include "net/readiness.hpp"
+
+namespace nopoll::core {
+namespace {
+
+constexpr long kDefaultConnectTimeoutUs = 20'000'000;
+
+extern "C" void ignore_signal(int) {}
+
+// A write to a broken TLS or program-made descriptor must not end the process. A handler, not
+// SIG_IGN: children get the default back on exec. What the program installed itself stays.
+void neutralise_sigpipe() {
+    struct sigaction current {};
+    if (::sigaction(SIGPIPE, nullptr, &current) != 0) return;
+    if ((current.sa_flags & SA_SIGINFO) != 0 || current.sa_handler != SIG_DFL) return;
+    struct sigaction harmless {};
+    harmless.sa_handler = ignore_signal;
+    harmless.sa_flags = SA_RESTART;
+    ::sigemptyset(&harmless.sa_mask);
+    ::sigaction(SIGPIPE, &harmless, nullptr);
+}
+
+// At the end of a context nobody runs a loop any more: closed connections may still owe their
+// peers some bytes, for which this much time is given.
+constexpr std::int64_t kLastWritesUs = 10'000'000;
+
+}  // namespace
+
+Context::Context()
+    : ::_noPollCtx{}, mutex_(ref_mutex), certificates_(certificates, certificates_length) {
+    refs = 1;
+    not_executed = 1;
+    not_executed_color = 1;
+    conn_connect_std_timeout = kDefaultConnectTimeoutUs;
+    backlog = 5;
+    conn_id = 1;
+    protocol_version = 13;
+    max_frame_size = NOPOLL_MAX_FRAME_SIZE_DEFAULT;
+}
+
+Context* Context::create() {
+    Context* const context = new Context;
+    try {
+        context->environment_ = read_environment();
+    } catch (...) {
+        delete context;
+        throw;
+    }
+    const Environment& env = context->environment_;
+    context->strict = env.strict.value_or(false);
+    context->host_verify_default = env.host_verify.value_or(true);
+    context->handshake_timeout_us = env.handshake_timeout_us.value_or(60'000'000);
+    context->send_queue_limit = env.send_queue_limit.value_or(NOPOLL_MAX_FRAME_SIZE_DEFAULT);
+    context->engine_type = static_cast<int>(env.engine.value_or(EngineChoice::select));
+    neutralise_sigpipe();
+    return context;
+}
+
+Context::~Context() = default;
+
+// Nobody can reach the context any more.
+void Context::destroy(Context* context) {
+    const net::Deadline deadline = net::Deadline::after_us(kLastWritesUs);
+    for (Linger& linger : context->lingering_) {
+        while (advance_linger(linger, net::now_us()) == LingerState::waiting)
+            if (net::wait_writable(linger.fd.get(), deadline) != net::Ready::yes) break;
+    }
+    if (context->io_engine != nullptr) release_io_engine(context->io_engine);
+    delete context;
+}
+
+bool Context::ref() { return increment_if_positive(refs); }
+
+void Context::unref() {
+    int before = load_field(refs);
+    do {
+        if (before <= 0) return;
+    } while (!std::atomic_ref<int>(refs).compare_exchange_weak(before, before - 1,
+                                                              std::memory_order_acq_rel));
+    if (before == 1) unpin();
+}
+
+int Context::ref_count() const { return load_field(refs); }
+
+void Context::unpin() {
+    if (holds_.fetch_sub(1, std::memory_order_acq_rel) == 1) destroy(this);
+}
+
+bool Context::register_connection(Connection& connection) {
+    {
+        const std::lock_guard guard(mutex_);
+        const Registry::Place place = registry_.add(&connection, conn_id);
+        connection.slot_ = place.slot;
+        connection.registrations_.fetch_add(1);
+        store_field(connection.id, place.id);
+        store_field(conn_num, registry_.count());
+        connection.ref();
+        if (!connection.holds_context_) connection.holds_context_ = ref();
+    }
+    changed();
+    return true;
+}
+
+bool Context::unregister_connection(Connection& connection) {
+    const ConnectionPin pin(connection);
+    {
+        const std::lock_guard guard(mutex_);
+        if (!registry_.remove(&connection, connection.slot_)) return false;
+        store_field(conn_num, registry_.count());
+        connection.registrations_.fetch_sub(1);
+    }
+    connection.unref();
+    changed();
+    return true;
+}
+
+bool Context::is_registered(const Connection& connection) const {
+    const std::lock_guard guard(mutex_);
+    return registry_.contains(&connection, connection.slot_);
+}
+
+int Context::connection_count() const { return load_field(conn_num); }
+
+Connection* Context::for_each(noPollForeachConn visit, noPollPtr data) {
+    struct Visit {  // a transient reference, given back even when the visitor throws
+        Connection* connection;
+        ~Visit() {
+            if (connection != nullptr) connection->transient_unref();
+        }
+    };
+    const ContextPin pin(*this);
+    for (std::size_t slot = 0;; ++slot) {
+        Visit current{nullptr};
+        {
+            const std::lock_guard guard(mutex_);
+            if (slot >= registry_.slots()) return nullptr;
+            Connection* const found = registry_.at(slot);
+            if (found == nullptr || !found->transient_ref()) continue;
+            current.connection = found;
+        }
+        if (visit(this, current.connection, data) != 0) return current.connection;
+    }
+}
+
+void Context::adopt_child(Connection& new_listener, Connection& child) {
+    const std::lock_guard guard(mutex_);
+    store_field<noPollConn*>(child.listener, &new_listener);
+    child.previous_sibling_ = nullptr;
+    child.next_sibling_ = new_listener.first_child_;
+    if (child.next_sibling_ != nullptr) child.next_sibling_->previous_sibling_ = &child;
+    new_listener.first_child_ = &child;
+}
+
+void Context::detach_family(Connection& connection) {
+    const std::lock_guard guard(mutex_);
+    for (Connection* child = connection.first_child_; child != nullptr;) {
+        Connection* const next = child->next_sibling_;
+        store_field<noPollConn*>(child->listener, nullptr);
+        child->next_sibling_ = child->previous_sibling_ = nullptr;
+        child = next;
+    }
+    connection.first_child_ = nullptr;
+    Connection* const parent = connection.accepting_listener();
+    if (parent == nullptr) return;
+    if (parent->first_child_ == &connection) parent->first_child_ = connection.next_sibling_;
+    if (connection.next_sibling_ != nullptr)
+        connection.next_sibling_->previous_sibling_ = connection.previous_sibling_;
+    if (connection.previous_sibling_ != nullptr)
+        connection.previous_sibling_->next_sibling_ = connection.next_sibling_;
+    store_field<noPollConn*>(connection.listener, nullptr);
+}
+
+long Context::frame_limit() const { return load_field(max_frame_size); }
+
+long Context::connect_timeout_us() const {
+    const long stored = load_field(conn_connect_std_timeout);
+    return stored > 0 ? stored : kDefaultConnectTimeoutUs;
+}
+
+void Context::report_environment() {
+    if (environment_.complaints.empty() || environment_reported_.exchange(true)) return;
+    NOPOLL_LOG(this, NOPOLL_LEVEL_WARNING, "ignored environment settings: %s",
+               environment_.complaints.c_str());
+}
+
+// May run in a signal handler: atomics and write(2), nothing else.
+void Context::stop() {
+    stops_.fetch_add(1);
+    store_field(keep_looping, 0);
+    sleepers_.wake_all();
+}
+
+void Context::changed() {
+    changes_.fetch_add(1);
+    sleepers_.wake_all();
+}
+
+void Context::descriptor_freed() { freed_.fetch_add(1, std::memory_order_relaxed); }
+
+Sleeper& Context::enter_wait(bool& outermost) {
+    const std::lock_guard guard(mutex_);
+    outermost = waits_.load() == 0;
+    Sleeper& sleeper = sleepers_.enter(this_thread_token());
+    waits_.fetch_add(1);
+    return sleeper;
+}
+
+void Context::leave_wait(Sleeper& sleeper) {
+    const std::lock_guard guard(mutex_);
+    SleeperList::leave(sleeper);
+    waits_.fetch_sub(1);
+}
+
+std::unique_ptr<loop::WaitEngine> Context::take_engine() {
+    const std::lock_guard guard(mutex_);
+    return std::move(engine_cache_);
+}
+
+void Context::give_engine(std::unique_ptr<loop::WaitEngine> engine) {
+    const std::lock_guard guard(mutex_);
+    engine_cache_ = std::move(engine);
+}
+
+void Context::adopt_lingering(Linger linger) {
+    {
+        const std::lock_guard guard(mutex_);
+        lingering_.push_back(std::move(linger));
+    }
+    changed();
+}
+
+}  // namespace nopoll::core

@@ -1,0 +1,508 @@
+// SPDX-License-Identifier: MIT
+// The wait loop; see loop_runner.hpp. A pass: apply what changed to the engine's set, wait, give
+// the ready connections their turns in slot order, look at timers, the stop count and the clock.
+#include "core/loop_runner.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+
+#include "core/accept.hpp"
+#include "core/io_engine.hpp"
+#include "core/log.hpp"
+#include "loop/engines.hpp"
+#include "net/readiness.hpp"
+
+namespace nopoll::core {
+namespace {
+
+constexpr std::int32_t kNoSlot = -1;
+constexpr std::int32_t kWake = -2;
+constexpr std::int32_t kLinger = -3;
+
+// Programs that meant milliseconds pass 10 or 100 microseconds in an endless loop: a pass in which
+// nothing happens takes at least this long.
+constexpr std::int64_t kShortestWaitUs = 10'000;
+constexpr std::int64_t kAcceptPauseUs = 100'000;
+constexpr int kAcceptsPerTurn = 16;
+
+bool out_of_descriptors(int error) {
+    return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
+// A turn's reference: the program sees one more while its handlers run.
+class TurnReference {
+public:
+    TurnReference(Context& context, std::size_t slot, int id) {
+        const std::lock_guard guard(context.mutex());
+        Connection* const found = context.registry().at(slot);
+        if (found != nullptr && load_field(found->id) == id && found->transient_ref())
+            connection_ = found;
+    }
+    ~TurnReference() {
+        if (connection_ != nullptr) connection_->transient_unref();
+    }
+    TurnReference(const TurnReference&) = delete;
+    TurnReference& operator=(const TurnReference&) = delete;
+    Connection* get() const { return connection_; }
+
+private:
+    Connection* connection_ = nullptr;
+};
+
+}  // namespace
+
+LoopRunner::LoopRunner(Context& context)
+    : context_(context),
+      stops_at_start_(context.stop_count()),
+      sleeper_(context.enter_wait(outermost_)) {}
+
+LoopRunner::~LoopRunner() {
+    if (engine_ && outermost_) {
+        engine_->forget_all();
+        context_.give_engine(std::move(engine_));
+    }
+    if (outermost_) {
+        noPollIoEngine* const engine = exchange_field(context_.io_engine, nullptr);
+        if (engine != nullptr) release_io_engine(engine);
+        store_field(context_.keep_looping, 0);
+    }
+    context_.leave_wait(sleeper_);
+}
+
+CallResult LoopRunner::run(std::int64_t timeout_us) {
+    context_.report_environment();
+    Limits limits{net::Deadline::never(), net::Deadline::never()};
+    if (timeout_us > 0)
+        limits = {net::Deadline::after_us(timeout_us),
+                  net::Deadline::after_us(std::max(timeout_us, kShortestWaitUs))};
+    store_field(context_.keep_looping, 1);
+    if (outermost_ && load_field(context_.io_engine) != nullptr)
+        return run_programs_engine(limits);
+    if (outermost_) {
+        noPollIoEngine* const engine = make_io_engine(&context_, NOPOLL_IO_ENGINE_DEFAULT);
+        if (engine == nullptr) return {kLoopFailed, ENOMEM};
+        store_field(context_.io_engine, engine);
+        engine_ = context_.take_engine();
+    }
+    if (!engine_) engine_ = loop::make_engine(context_.engine_type.load());
+    if (!sleeper_.pipe.ensure())
+        NOPOLL_LOG(&context_, NOPOLL_LEVEL_WARNING,
+                   "no wake-up pipe can be made: stop and changes are seen late");
+    return run_own_engine(limits);
+}
+
+bool LoopRunner::finished(const Limits& limits, bool idle, CallResult& result) const {
+    result = {kLoopStopped, kKeepErrno};
+    if (context_.stop_count() != stops_at_start_ || context_.abandoned()) return true;
+    if (!(idle ? limits.when_idle : limits.asked).passed()) return false;
+    result.value = kLoopTimeout;
+    return true;
+}
+
+CallResult LoopRunner::run_own_engine(const Limits& limits) {
+    for (;;) {
+        sync();
+        const int ready = wait(limits.when_idle);
+        if (ready < 0) {
+            if (ready != -EBADF) return {kLoopFailed, -ready};
+            drop_lost_descriptors();
+            continue;
+        }
+        collect(events_);
+        for (const Turn& turn : turns_) serve(turn);
+        run_timers();
+        CallResult result;
+        if (finished(limits, turns_.empty(), result)) return result;
+    }
+}
+
+// --- what is watched ---------------------------------------------------------------------------
+
+void LoopRunner::sync() {
+    // Unregistering the dead is a change itself, hence the second look.
+    for (int round = 0; round < 3; ++round) {
+        const std::uint64_t changes = context_.change_count();
+        if (synced_once_ && changes == synced_changes_) return;
+        const std::vector<Connection*> gone = sync_slots(net::now_us());
+        sync_lingering();
+        watch_wake_pipe();
+        synced_changes_ = changes;
+        synced_once_ = true;
+        drop(gone);
+    }
+}
+
+std::vector<Connection*> LoopRunner::sync_slots(std::int64_t now_us) {
+    std::vector<Connection*> gone;
+    const std::lock_guard guard(context_.mutex());
+    const Registry& registry = context_.registry();
+    watched_.resize(registry.slots());
+    next_timer_us_ = 0;
+    input_at_hand_ = false;
+    for (std::size_t slot = 0; slot < registry.slots(); ++slot) {
+        Connection* const connection = registry.at(slot);
+        const Watched& watched = watched_[slot];
+        if (watched.id != 0 && (connection == nullptr || load_field(connection->id) != watched.id ||
+                                connection->descriptor() != watched.fd))
+            unwatch_slot(slot);
+        if (connection == nullptr) continue;
+        if (!connection->is_ok()) {
+            gone.reserve(gone.size() + 1);
+            connection->pin();
+            gone.push_back(connection);
+            continue;
+        }
+        watch_slot(slot, *connection, now_us, gone);
+    }
+    return gone;
+}
+
+void LoopRunner::watch_slot(std::size_t slot, Connection& connection, std::int64_t now_us,
+                            std::vector<Connection*>& gone) {
+    const auto note_timer = [this](std::int64_t at_us) {
+        if (at_us > 0 && (next_timer_us_ == 0 || at_us < next_timer_us_)) next_timer_us_ = at_us;
+    };
+    Connection::Wish wish = connection.wish();
+    note_timer(connection.handshake_deadline_us());
+    if (connection.is_listener() && connection.accepts_paused(now_us)) {
+        wish.read = false;
+        note_timer(connection.accept_pause_end_us());
+    }
+    input_at_hand_ = input_at_hand_ || wish.now;
+    Watched& watched = watched_[slot];
+    const int fd = connection.descriptor();
+    if (fd < 0) return;
+    watched.id = load_field(connection.id);
+    watched.fd = fd;
+    if (static_cast<std::size_t>(fd) >= slot_of_.size())
+        slot_of_.resize(static_cast<std::size_t>(fd) + 1, kNoSlot);
+    slot_of_[static_cast<std::size_t>(fd)] = static_cast<std::int32_t>(slot);
+    const loop::Interest interest{wish.read, wish.write};
+    if (interest.read == watched.interest.read && interest.write == watched.interest.write) return;
+    if (engine_->watch(fd, interest)) {
+        watched.interest = interest;
+        return;
+    }
+    NOPOLL_CONN_LOG(connection, NOPOLL_LEVEL_WARNING, "descriptor %d cannot be watched", fd);
+    gone.reserve(gone.size() + 1);
+    connection.pin();
+    gone.push_back(&connection);
+}
+
+void LoopRunner::unwatch_slot(std::size_t slot) {
+    Watched& watched = watched_[slot];
+    const auto fd = static_cast<std::size_t>(watched.fd);
+    // The number may belong to another slot by now.
+    if (fd < slot_of_.size() && slot_of_[fd] == static_cast<std::int32_t>(slot)) {
+        slot_of_[fd] = kNoSlot;
+        engine_->forget(watched.fd);
+    }
+    watched = Watched{};
+}
+
+void LoopRunner::sync_lingering() {
+    for (const int fd : linger_fds_) {
+        if (slot_of_[static_cast<std::size_t>(fd)] != kLinger) continue;
+        slot_of_[static_cast<std::size_t>(fd)] = kNoSlot;
+        engine_->forget(fd);
+    }
+    linger_fds_.clear();
+    const std::lock_guard guard(context_.mutex());
+    for (const Linger& linger : context_.lingering()) {
+        const int fd = linger.fd.get();
+        if (static_cast<std::size_t>(fd) >= slot_of_.size())
+            slot_of_.resize(static_cast<std::size_t>(fd) + 1, kNoSlot);
+        linger_fds_.push_back(fd);
+        slot_of_[static_cast<std::size_t>(fd)] = kLinger;
+        if (!engine_->watch(fd, {false, true})) slot_of_[static_cast<std::size_t>(fd)] = kNoSlot;
+        if (next_timer_us_ == 0 || linger.give_up_us < next_timer_us_)
+            next_timer_us_ = linger.give_up_us;
+    }
+}
+
+void LoopRunner::watch_wake_pipe() {
+    const int fd = sleeper_.pipe.read_end();
+    if (fd < 0 || fd == wake_fd_) return;
+    if (static_cast<std::size_t>(fd) >= slot_of_.size())
+        slot_of_.resize(static_cast<std::size_t>(fd) + 1, kNoSlot);
+    if (!engine_->watch(fd, {true, false})) return;
+    slot_of_[static_cast<std::size_t>(fd)] = kWake;
+    wake_fd_ = fd;
+}
+
+// Dead connections leave the registry, in which they counted until now.
+void LoopRunner::drop(const std::vector<Connection*>& gone) {
+    for (Connection* const connection : gone) {
+        connection->shutdown();
+        context_.unregister_connection(*connection);
+        connection->unpin();
+    }
+}
+
+// --- waiting and turns -------------------------------------------------------------------------
+
+int LoopRunner::wait(net::Deadline deadline) {
+    std::int64_t timeout_us = std::min(deadline.left_us(), loop::kLongestWaitUs);
+    if (next_timer_us_ > 0)
+        timeout_us = std::clamp<std::int64_t>(next_timer_us_ - net::now_us(), 0, timeout_us);
+    if (input_at_hand_) timeout_us = 0;
+    events_.clear();
+    // Asleep first, then a last look: whoever changes something afterwards wakes us.
+    sleeper_.asleep.store(true);
+    if (context_.change_count() != synced_changes_ || context_.stop_count() != stops_at_start_)
+        timeout_us = 0;
+    const int ready = engine_->wait(timeout_us, events_);
+    sleeper_.asleep.store(false);
+    return ready;
+}
+
+void LoopRunner::collect(const std::vector<loop::Event>& events) {
+    turns_.clear();
+    for (const loop::Event& event : events) {
+        const auto fd = static_cast<std::size_t>(event.fd);
+        const std::int32_t slot = fd < slot_of_.size() ? slot_of_[fd] : kNoSlot;
+        if (slot == kWake)
+            sleeper_.pipe.drain();
+        else if (slot == kLinger)
+            serve_lingering(event.fd);
+        else if (slot >= 0)
+            turns_.push_back({static_cast<std::size_t>(slot),
+                              watched_[static_cast<std::size_t>(slot)].id, event.readable,
+                              event.writable});
+    }
+    if (input_at_hand_) {
+        // Whoever has input at hand gets a turn, whether its socket is ready or not.
+        const std::lock_guard guard(context_.mutex());
+        for (std::size_t slot = 0; slot < watched_.size(); ++slot) {
+            Connection* const connection = context_.registry().at(slot);
+            if (watched_[slot].id == 0 || connection == nullptr || !connection->wish().now) continue;
+            turns_.push_back({slot, watched_[slot].id, true, false});
+        }
+        synced_once_ = false;
+    }
+    std::sort(turns_.begin(), turns_.end(),
+              [](const Turn& a, const Turn& b) { return a.slot < b.slot; });
+    // One turn each.
+    const auto same_slot = [](const Turn& a, const Turn& b) { return a.slot == b.slot; };
+    for (std::size_t i = 1; i < turns_.size(); ++i)
+        if (same_slot(turns_[i - 1], turns_[i])) {
+            turns_[i].writable = turns_[i].writable || turns_[i - 1].writable;
+            turns_[i - 1].writable = turns_[i].writable;
+        }
+    turns_.erase(std::unique(turns_.begin(), turns_.end(), same_slot), turns_.end());
+}
+
+void LoopRunner::serve(const Turn& turn) {
+    const TurnReference reference(context_, turn.slot, turn.id);
+    Connection* const connection = reference.get();
+    if (connection == nullptr || !connection->is_ok()) return;
+    if (connection->is_listener())
+        serve_listener(*connection);
+    else
+        connection->dispatch(turn.writable, stops_at_start_);
+}
+
+// The listening socket is in blocking mode: each accept is preceded by a look whether somebody is
+// there.
+void LoopRunner::serve_listener(Connection& listener) {
+    for (int i = 0; i < kAcceptsPerTurn; ++i) {
+        const int fd = listener.descriptor();
+        if (fd < 0 || !net::is_readable_now(fd)) return;
+        int error = 0;
+        const Connection* const accepted = Acceptor::accept(context_, listener, error);
+        if (accepted == nullptr && out_of_descriptors(error)) {
+            NOPOLL_CONN_LOG(listener, NOPOLL_LEVEL_CRITICAL,
+                            "accept failed (%s): pausing for 100 ms", ::strerror(error));
+            listener.pause_accepts(net::now_us() + kAcceptPauseUs);
+            context_.changed();
+            return;
+        }
+        if (context_.stop_count() != stops_at_start_) return;
+    }
+}
+
+void LoopRunner::serve_lingering(int fd) {
+    const char* lost = nullptr;
+    int connection_id = 0;
+    {
+        const std::lock_guard guard(context_.mutex());
+        LingerList& list = context_.lingering();
+        const auto it = std::find_if(list.begin(), list.end(),
+                                     [fd](const Linger& l) { return l.fd.get() == fd; });
+        if (it == list.end()) return;
+        const LingerState state = advance_linger(*it, net::now_us());
+        if (state == LingerState::waiting) return;
+        if (state == LingerState::gave_up) lost = "does not read: its last bytes are given up";
+        if (state == LingerState::failed) lost = "is gone: its last bytes are lost";
+        connection_id = it->connection_id;
+        list.erase(it);
+    }
+    context_.descriptor_freed();
+    context_.changed();
+    if (lost != nullptr)
+        NOPOLL_LOG(&context_, NOPOLL_LEVEL_WARNING, "connection %d: the peer %s", connection_id,
+                   lost);
+}
+
+void LoopRunner::run_timers() {
+    const std::int64_t now = net::now_us();
+    if (next_timer_us_ == 0 || now < next_timer_us_) return;
+    std::vector<Connection*> late;
+    std::vector<int> lingering;
+    {
+        const std::lock_guard guard(context_.mutex());
+        const Registry& registry = context_.registry();
+        for (std::size_t slot = 0; slot < registry.slots(); ++slot) {
+            Connection* const connection = registry.at(slot);
+            if (connection == nullptr) continue;
+            const std::int64_t deadline = connection->handshake_deadline_us();
+            if (deadline == 0 || now < deadline) continue;
+            late.reserve(late.size() + 1);
+            connection->pin();
+            late.push_back(connection);
+        }
+        for (const Linger& linger : context_.lingering())
+            if (now >= linger.give_up_us) lingering.push_back(linger.fd.get());
+    }
+    for (Connection* const connection : late) {
+        NOPOLL_CONN_LOG(*connection, NOPOLL_LEVEL_WARNING,
+                        "opening handshake with %s not over in time", connection->host);
+        connection->shutdown();
+        connection->unpin();
+    }
+    for (const int fd : lingering) serve_lingering(fd);
+    synced_once_ = false;  // the next timer is found anew
+}
+
+// select() says EBADF: somebody closed a descriptor behind our back. Those connections are over;
+// the others go on.
+void LoopRunner::drop_lost_descriptors() {
+    std::vector<Connection*> lost;
+    {
+        const std::lock_guard guard(context_.mutex());
+        for (std::size_t slot = 0; slot < watched_.size(); ++slot) {
+            const Watched& watched = watched_[slot];
+            if (watched.id == 0 || ::fcntl(watched.fd, F_GETFD) >= 0) continue;
+            Connection* const connection = context_.registry().at(slot);
+            if (connection == nullptr || connection->descriptor() != watched.fd) continue;
+            lost.reserve(lost.size() + 1);
+            connection->pin();
+            lost.push_back(connection);
+        }
+        LingerList& list = context_.lingering();
+        for (Linger& linger : list)
+            if (::fcntl(linger.fd.get(), F_GETFD) < 0) (void)linger.fd.release();
+        std::erase_if(list, [](const Linger& linger) { return !linger.fd.valid(); });
+    }
+    for (Connection* const connection : lost) {
+        NOPOLL_CONN_LOG(*connection, NOPOLL_LEVEL_WARNING,
+                        "descriptor %d was closed by somebody else", connection->descriptor());
+        connection->shutdown(Ending::descriptor_lost);
+        context_.unregister_connection(*connection);
+        connection->unpin();
+    }
+    // The set is built again from what there is, the wake-up pipe too.
+    engine_->forget_all();
+    watched_.clear();
+    slot_of_.clear();
+    linger_fds_.clear();
+    wake_fd_ = -1;
+    synced_once_ = false;
+    (void)sleeper_.pipe.ensure();
+}
+
+// --- an engine of the program ------------------------------------------------------------------
+
+// Its six handlers see connections only, for reading, and decide how long a wait takes.
+CallResult LoopRunner::run_programs_engine(const Limits& limits) {
+    for (;;) {
+        std::vector<Connection*> gone;
+        std::vector<Turn> members;
+        bool at_hand = false;
+        {
+            const std::lock_guard guard(context_.mutex());
+            const Registry& registry = context_.registry();
+            for (std::size_t slot = 0; slot < registry.slots(); ++slot) {
+                Connection* const connection = registry.at(slot);
+                if (connection == nullptr) continue;
+                if (!connection->is_ok()) {
+                    connection->pin();
+                    gone.push_back(connection);
+                    continue;
+                }
+                const Connection::Wish wish = connection->wish();
+                at_hand = at_hand || wish.now;
+                if (wish.read || wish.write)
+                    members.push_back({slot, load_field(connection->id), wish.now, wish.write});
+            }
+        }
+        drop(gone);
+        noPollIoEngine* const engine = load_field(context_.io_engine);
+        if (engine == nullptr) return {kLoopFailed, EINVAL};
+        engine->clear(&context_, engine->io_object);
+        for (const Turn& member : members) {
+            const TurnReference reference(context_, member.slot, member.id);
+            if (reference.get() != nullptr)
+                loop_steps::add_to_engine(context_, *reference.get());
+        }
+        int ready = 0;
+        if (!at_hand) {
+            ready = engine->wait(&context_, engine->io_object);
+            if (ready < 0) return {kLoopFailed, errno};
+        }
+        for (const Turn& member : members) {
+            const TurnReference reference(context_, member.slot, member.id);
+            Connection* const connection = reference.get();
+            if (connection == nullptr || !connection->is_ok()) continue;
+            const bool is_set =
+                ready > 0 &&
+                engine->is_set(&context_, connection->descriptor(), engine->io_object) != 0;
+            if (is_set || member.readable || member.writable)
+                serve({member.slot, member.id, is_set || member.readable, member.writable});
+        }
+        CallResult result;
+        if (finished(limits, false, result)) return result;
+    }
+}
+
+namespace loop_steps {
+
+void init(Context& context) {
+    if (load_field(context.io_engine) == nullptr)
+        store_field(context.io_engine, make_io_engine(&context, NOPOLL_IO_ENGINE_DEFAULT));
+}
+
+void add_to_engine(Context& context, Connection& connection) {
+    noPollIoEngine* const engine = load_field(context.io_engine);
+    const int fd = connection.descriptor();
+    if (engine == nullptr || fd < 0) return;
+    if (engine->add_to(fd, &context, &connection, engine->io_object) != 0) return;
+    NOPOLL_CONN_LOG(connection, NOPOLL_LEVEL_WARNING, "descriptor %d refused by the wait engine", fd);
+    connection.shutdown();
+    context.unregister_connection(connection);
+}
+
+void serve(Context& context, Connection& connection) {
+    if (!connection.is_ok()) return;
+    if (!connection.is_listener()) {
+        connection.dispatch(false, context.stop_count());
+        return;
+    }
+    int error = 0;
+    if (net::is_readable_now(connection.descriptor()))
+        (void)Acceptor::accept(context, connection, error);
+}
+
+bool serve_if_ready(Context& context, Connection& connection) {
+    noPollIoEngine* const engine = load_field(context.io_engine);
+    if (engine == nullptr || !connection.is_ok()) return false;
+    if (engine->is_set(&context, connection.descriptor(), engine->io_object) == 0) return false;
+    serve(context, connection);
+    return true;
+}
+
+}  // namespace loop_steps
+
+}  // namespace nopoll::core

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT
+// nopoll_loop_wait: watches the connections of a context and gives each its turn when it is ready.
+// Every wait, nested ones and those of other threads too, is a runner of its own with its own
+// engine; what they share is the context.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "core/connection.hpp"
+#include "core/context.hpp"
+#include "core/sleepers.hpp"
+#include "loop/wait_engine.hpp"
+#include "net/clock.hpp"
+
+namespace nopoll::core {
+
+// Results of nopoll_loop_wait.
+constexpr int kLoopStopped = 0;
+constexpr int kLoopBadArguments = -2;
+constexpr int kLoopTimeout = -3;
+constexpr int kLoopFailed = -4;
+
+class LoopRunner {
+public:
+    explicit LoopRunner(Context& context);
+    ~LoopRunner();
+    LoopRunner(const LoopRunner&) = delete;
+    LoopRunner& operator=(const LoopRunner&) = delete;
+
+    // 0: until stopped. The errno of a failed wait comes with kLoopFailed.
+    CallResult run(std::int64_t timeout_us);
+
+private:
+    // What the engine was told about the connection in a slot.
+    struct Watched {
+        int id = 0;  // 0: nothing
+        int fd = -1;
+        loop::Interest interest;
+    };
+    struct Turn {
+        std::size_t slot;
+        int id;
+        bool readable;
+        bool writable;
+    };
+
+    struct Limits {
+        net::Deadline asked;      // as the program said: looked at after a pass that served somebody
+        net::Deadline when_idle;  // the same, but not so short that an idle program spins
+    };
+    CallResult run_own_engine(const Limits& limits);
+    CallResult run_programs_engine(const Limits& limits);
+    bool finished(const Limits& limits, bool idle, CallResult& result) const;
+
+    void sync();
+    std::vector<Connection*> sync_slots(std::int64_t now_us);
+    void watch_slot(std::size_t slot, Connection& connection, std::int64_t now_us,
+                    std::vector<Connection*>& gone);
+    void unwatch_slot(std::size_t slot);
+    void sync_lingering();
+    void watch_wake_pipe();
+    void drop(const std::vector<Connection*>& gone);
+
+    int wait(net::Deadline deadline);
+    void collect(const std::vector<loop::Event>& events);
+    void serve(const Turn& turn);
+    void serve_listener(Connection& listener);
+    void serve_lingering(int fd);
+    void run_timers();
+    void drop_lost_descriptors();
+
+    Context& context_;
+    std::uint64_t stops_at_start_;
+    bool outermost_ = false;
+    Sleeper& sleeper_;
+    std::unique_ptr<loop::WaitEngine> engine_;
+    std::uint64_t synced_changes_ = 0;
+    bool synced_once_ = false;
+    std::int64_t next_timer_us_ = 0;  // 0: none
+    bool input_at_hand_ = false;
+    int wake_fd_ = -1;
+    std::vector<Watched> watched_;        // by slot
+    std::vector<std::int32_t> slot_of_;   // by descriptor; kNoSlot, kWake, kLinger or a slot
+    std::vector<int> linger_fds_;
+    std::vector<loop::Event> events_;
+    std::vector<Turn> turns_;
+};
+
+// The parts of the loop that the original exported one by one; they work on the engine in
+// ctx->io_engine.
+namespace loop_steps {
+void init(Context& context);
+void add_to_engine(Context& context, Connection& connection);
+// True when the connection was ready; it has had its turn then.
+bool serve_if_ready(Context& context, Connection& connection);
+void serve(Context& context, Connection& connection);
+}  // namespace loop_steps
+
+}  // namespace nopoll::core
