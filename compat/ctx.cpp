@@ -169,7 +169,7 @@ nopoll_bool nopoll_ctx_set_io_engine(noPollCtx* ctx, noPollIoEngineType type) {
     if (number < NOPOLL_IO_ENGINE_DEFAULT || number > NOPOLL_IO_ENGINE_EPOLL) return nopoll_false;
     Context& context = Context::from(*ctx);
     context.engine_type.store(number);
-    context.give_engine(nullptr);
+    context.give_watch_set(nullptr);
     return nopoll_true;
 }
 

@@ -21,6 +21,7 @@ int nopoll_vprintf_len(const char* format, va_list args) {
     return size < 0 || size == INT_MAX ? 0 : size + 1;
 }
 
+// NOLINTNEXTLINE(readability-non-const-parameter): the signature is recorded
 nopoll_bool nopoll_is_white_space(char* chunk) {
     return chunk != nullptr && core::is_white(*chunk) ? nopoll_true : nopoll_false;
 }

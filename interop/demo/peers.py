@@ -10,6 +10,7 @@ import websockets
 from report import described, expect, side
 
 MIB = 1 << 20
+ORIGIN = "http://localhost"
 OPTIONS = {"max_size": None, "ping_interval": None, "close_timeout": 10}
 
 PUSHED = ["update 1", "update 2", "update 3: zażółć", bytes(range(256)), os.urandom(MIB)]
@@ -36,8 +37,10 @@ async def talk_to_server(report, program, label, uri, tls=None):
     """every kind of message to an echo server, and the end of the connection"""
     client = None
     async with report.exchange(label + ": opening handshake"):
-        client = await websockets.connect(uri, ssl=tls, open_timeout=10, **OPTIONS)
-        side("client got", "101 Switching Protocols from %s" % uri)
+        # As with the original, a listener refuses a request without Origin; browsers always send one.
+        client = await websockets.connect(uri, ssl=tls, origin=ORIGIN, open_timeout=10, **OPTIONS)
+        side("client sent", "the request for %s, Origin %s" % (uri, ORIGIN))
+        side("client got", "101 Switching Protocols")
         if tls is not None:
             channel = client.transport.get_extra_info("ssl_object")
             names = [name for _kind, name in channel.getpeercert()["subjectAltName"]]

@@ -347,7 +347,7 @@ private:
     bool batching_ = false;                   // corked: replies are gathered until the turn ends
     bool close_sent_ = false;
     bool queue_full_logged_ = false;
-    bool program_wrote_ = false;  // nopoll_conn_default_send during on_open
+    std::atomic<bool> program_wrote_{false};  // nopoll_conn_default_send during on_open
     std::atomic<bool> more_follows_{false};  // dispatch: another complete frame is at hand
     bool kernel_holds_ = false;              // the last write said MSG_MORE
     std::unique_ptr<net::MaskKeys> mask_keys_;  // clients, and raw frames that ask for a mask

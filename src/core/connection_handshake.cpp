@@ -41,7 +41,9 @@ bool Connection::is_ready() {
     if (is_open()) return true;
     const ReaderClaim claim(*this);
     if (!claim || in_own_handshake_handler()) return false;
-    return handshake_step(false) == Progress::done && is_ok();
+    const bool ready = handshake_step(false) == Progress::done && is_ok();
+    if (ready) note_input_state();  // frames that came with the head, decrypted already
+    return ready;
 }
 
 void Connection::complete_handshake() { (void)is_ready(); }

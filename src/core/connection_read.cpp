@@ -155,7 +155,7 @@ Connection::Got Connection::advance(ReadMode& mode) {
         }
         if (mode.read_ahead && mode.receives_left-- <= 0) {
             mode.error = EWOULDBLOCK;
-            return Got::nothing;
+            return partial_is_due(mode) ? Got::partial : Got::nothing;
         }
         const std::uint64_t outstanding = decoder_.payload_outstanding();
         Got got = Got::nothing;

@@ -4,6 +4,7 @@
 
 #include <csignal>
 #include <new>
+#include <unistd.h>
 
 #include "core/connection.hpp"
 #include "core/io_engine.hpp"
@@ -222,14 +223,17 @@ void Context::leave_wait(Sleeper& sleeper) {
     waits_.fetch_sub(1);
 }
 
-std::unique_ptr<loop::WaitEngine> Context::take_engine() {
+std::unique_ptr<WatchSet> Context::take_watch_set(const Sleeper& sleeper) {
     const std::lock_guard guard(mutex_);
-    return std::move(engine_cache_);
+    std::unique_ptr<WatchSet> set = std::move(watch_set_);
+    const bool good = set && set->process == ::getpid() && set->sleeper == &sleeper &&
+                      set->pipe_generation == sleeper.pipe.generation();
+    return good ? std::move(set) : nullptr;
 }
 
-void Context::give_engine(std::unique_ptr<loop::WaitEngine> engine) {
+void Context::give_watch_set(std::unique_ptr<WatchSet> set) {
     const std::lock_guard guard(mutex_);
-    engine_cache_ = std::move(engine);
+    watch_set_ = std::move(set);
 }
 
 void Context::adopt_lingering(Linger linger) {

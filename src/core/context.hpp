@@ -22,7 +22,7 @@
 #include "core/mutex_hooks.hpp"
 #include "core/registry.hpp"
 #include "core/sleepers.hpp"
-#include "loop/wait_engine.hpp"
+#include "core/watch_set.hpp"
 #include "net/tls_context_cache.hpp"
 
 namespace nopoll::core {
@@ -114,8 +114,9 @@ public:
     // A wait begins and ends. The sleeper's pipe is checked (and remade if the program closed it).
     Sleeper& enter_wait(bool& outermost);
     void leave_wait(Sleeper& sleeper);
-    std::unique_ptr<loop::WaitEngine> take_engine();  // cached between waits
-    void give_engine(std::unique_ptr<loop::WaitEngine> engine);
+    // The outermost wait's set outlives it; nullptr when there is none that is still good.
+    std::unique_ptr<WatchSet> take_watch_set(const Sleeper& sleeper);
+    void give_watch_set(std::unique_ptr<WatchSet> set);
 
     // Sockets of closed connections with bytes still to be written.
     LingerList& lingering() { return lingering_; }
@@ -145,7 +146,7 @@ private:
     std::atomic<std::uint64_t> freed_{0};
     std::atomic<int> waits_{0};
     SleeperList sleepers_;
-    std::unique_ptr<loop::WaitEngine> engine_cache_;
+    std::unique_ptr<WatchSet> watch_set_;
     LingerList lingering_;
 };
 

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
+#include <unistd.h>
 
 #include "core/accept.hpp"
 #include "core/io_engine.hpp"
@@ -16,10 +17,6 @@
 
 namespace nopoll::core {
 namespace {
-
-constexpr std::int32_t kNoSlot = -1;
-constexpr std::int32_t kWake = -2;
-constexpr std::int32_t kLinger = -3;
 
 // Programs that meant milliseconds pass 10 or 100 microseconds in an endless loop: a pass in which
 // nothing happens takes at least this long.
@@ -59,10 +56,7 @@ LoopRunner::LoopRunner(Context& context)
       sleeper_(context.enter_wait(outermost_)) {}
 
 LoopRunner::~LoopRunner() {
-    if (engine_ && outermost_) {
-        engine_->forget_all();
-        context_.give_engine(std::move(engine_));
-    }
+    if (set_ && outermost_) context_.give_watch_set(std::move(set_));
     if (outermost_) {
         noPollIoEngine* const engine = exchange_field(context_.io_engine, nullptr);
         if (engine != nullptr) release_io_engine(engine);
@@ -84,12 +78,19 @@ CallResult LoopRunner::run(std::int64_t timeout_us) {
         noPollIoEngine* const engine = make_io_engine(&context_, NOPOLL_IO_ENGINE_DEFAULT);
         if (engine == nullptr) return {kLoopFailed, ENOMEM};
         store_field(context_.io_engine, engine);
-        engine_ = context_.take_engine();
     }
-    if (!engine_) engine_ = loop::make_engine(context_.engine_type.load());
     if (!sleeper_.pipe.ensure())
         NOPOLL_LOG(&context_, NOPOLL_LEVEL_WARNING,
                    "no wake-up pipe can be made: stop and changes are seen late");
+    if (outermost_) set_ = context_.take_watch_set(sleeper_);
+    if (!set_) {
+        set_ = std::make_unique<WatchSet>();
+        set_->engine = loop::make_engine(context_.engine_type.load());
+        if (!set_->engine) return {kLoopFailed, errno};
+        set_->process = ::getpid();
+        set_->sleeper = &sleeper_;
+        set_->pipe_generation = sleeper_.pipe.generation();
+    }
     return run_own_engine(limits);
 }
 
@@ -105,9 +106,10 @@ CallResult LoopRunner::run_own_engine(const Limits& limits) {
     for (;;) {
         sync();
         const int ready = wait(limits.when_idle);
+        if (ready < 0 && ready != -EBADF) return {kLoopFailed, -ready};
+        if (ready < 0 || (ready == 0 && !set_->engine->notices_closed())) drop_lost_descriptors();
         if (ready < 0) {
-            if (ready != -EBADF) return {kLoopFailed, -ready};
-            drop_lost_descriptors();
+            start_anew();
             continue;
         }
         collect(events_);
@@ -138,12 +140,12 @@ std::vector<Connection*> LoopRunner::sync_slots(std::int64_t now_us) {
     std::vector<Connection*> gone;
     const std::lock_guard guard(context_.mutex());
     const Registry& registry = context_.registry();
-    watched_.resize(registry.slots());
+    set_->watched.resize(registry.slots());
     next_timer_us_ = 0;
     input_at_hand_ = false;
     for (std::size_t slot = 0; slot < registry.slots(); ++slot) {
         Connection* const connection = registry.at(slot);
-        const Watched& watched = watched_[slot];
+        const WatchSet::Watched& watched = set_->watched[slot];
         if (watched.id != 0 && (connection == nullptr || load_field(connection->id) != watched.id ||
                                 connection->descriptor() != watched.fd))
             unwatch_slot(slot);
@@ -171,17 +173,15 @@ void LoopRunner::watch_slot(std::size_t slot, Connection& connection, std::int64
         note_timer(connection.accept_pause_end_us());
     }
     input_at_hand_ = input_at_hand_ || wish.now;
-    Watched& watched = watched_[slot];
+    WatchSet::Watched& watched = set_->watched[slot];
     const int fd = connection.descriptor();
     if (fd < 0) return;
     watched.id = load_field(connection.id);
     watched.fd = fd;
-    if (static_cast<std::size_t>(fd) >= slot_of_.size())
-        slot_of_.resize(static_cast<std::size_t>(fd) + 1, kNoSlot);
-    slot_of_[static_cast<std::size_t>(fd)] = static_cast<std::int32_t>(slot);
+    set_->set_meaning(fd, static_cast<std::int32_t>(slot));
     const loop::Interest interest{wish.read, wish.write};
     if (interest.read == watched.interest.read && interest.write == watched.interest.write) return;
-    if (engine_->watch(fd, interest)) {
+    if (set_->engine->watch(fd, interest)) {
         watched.interest = interest;
         return;
     }
@@ -192,31 +192,27 @@ void LoopRunner::watch_slot(std::size_t slot, Connection& connection, std::int64
 }
 
 void LoopRunner::unwatch_slot(std::size_t slot) {
-    Watched& watched = watched_[slot];
-    const auto fd = static_cast<std::size_t>(watched.fd);
+    WatchSet::Watched& watched = set_->watched[slot];
     // The number may belong to another slot by now.
-    if (fd < slot_of_.size() && slot_of_[fd] == static_cast<std::int32_t>(slot)) {
-        slot_of_[fd] = kNoSlot;
-        engine_->forget(watched.fd);
+    if (set_->meaning_of(watched.fd) == static_cast<std::int32_t>(slot)) {
+        set_->set_meaning(watched.fd, WatchSet::kNothing);
+        set_->engine->forget(watched.fd);
     }
-    watched = Watched{};
+    watched = WatchSet::Watched{};
 }
 
 void LoopRunner::sync_lingering() {
-    for (const int fd : linger_fds_) {
-        if (slot_of_[static_cast<std::size_t>(fd)] != kLinger) continue;
-        slot_of_[static_cast<std::size_t>(fd)] = kNoSlot;
-        engine_->forget(fd);
+    for (const int fd : set_->lingering) {
+        if (set_->meaning_of(fd) != WatchSet::kLingering) continue;
+        set_->set_meaning(fd, WatchSet::kNothing);
+        set_->engine->forget(fd);
     }
-    linger_fds_.clear();
+    set_->lingering.clear();
     const std::lock_guard guard(context_.mutex());
     for (const Linger& linger : context_.lingering()) {
         const int fd = linger.fd.get();
-        if (static_cast<std::size_t>(fd) >= slot_of_.size())
-            slot_of_.resize(static_cast<std::size_t>(fd) + 1, kNoSlot);
-        linger_fds_.push_back(fd);
-        slot_of_[static_cast<std::size_t>(fd)] = kLinger;
-        if (!engine_->watch(fd, {false, true})) slot_of_[static_cast<std::size_t>(fd)] = kNoSlot;
+        set_->lingering.push_back(fd);
+        if (set_->engine->watch(fd, {false, true})) set_->set_meaning(fd, WatchSet::kLingering);
         if (next_timer_us_ == 0 || linger.give_up_us < next_timer_us_)
             next_timer_us_ = linger.give_up_us;
     }
@@ -224,12 +220,9 @@ void LoopRunner::sync_lingering() {
 
 void LoopRunner::watch_wake_pipe() {
     const int fd = sleeper_.pipe.read_end();
-    if (fd < 0 || fd == wake_fd_) return;
-    if (static_cast<std::size_t>(fd) >= slot_of_.size())
-        slot_of_.resize(static_cast<std::size_t>(fd) + 1, kNoSlot);
-    if (!engine_->watch(fd, {true, false})) return;
-    slot_of_[static_cast<std::size_t>(fd)] = kWake;
-    wake_fd_ = fd;
+    if (fd < 0 || fd == set_->wake_fd || !set_->engine->watch(fd, {true, false})) return;
+    set_->set_meaning(fd, WatchSet::kWakePipe);
+    set_->wake_fd = fd;
 }
 
 // Dead connections leave the registry, in which they counted until now.
@@ -253,7 +246,7 @@ int LoopRunner::wait(net::Deadline deadline) {
     sleeper_.asleep.store(true);
     if (context_.change_count() != synced_changes_ || context_.stop_count() != stops_at_start_)
         timeout_us = 0;
-    const int ready = engine_->wait(timeout_us, events_);
+    const int ready = set_->engine->wait(timeout_us, events_);
     sleeper_.asleep.store(false);
     return ready;
 }
@@ -261,24 +254,23 @@ int LoopRunner::wait(net::Deadline deadline) {
 void LoopRunner::collect(const std::vector<loop::Event>& events) {
     turns_.clear();
     for (const loop::Event& event : events) {
-        const auto fd = static_cast<std::size_t>(event.fd);
-        const std::int32_t slot = fd < slot_of_.size() ? slot_of_[fd] : kNoSlot;
-        if (slot == kWake)
+        const std::int32_t meaning = set_->meaning_of(event.fd);
+        const auto slot = static_cast<std::size_t>(meaning);
+        if (meaning == WatchSet::kWakePipe)
             sleeper_.pipe.drain();
-        else if (slot == kLinger)
+        else if (meaning == WatchSet::kLingering)
             serve_lingering(event.fd);
-        else if (slot >= 0)
-            turns_.push_back({static_cast<std::size_t>(slot),
-                              watched_[static_cast<std::size_t>(slot)].id, event.readable,
-                              event.writable});
+        else if (meaning >= 0)
+            turns_.push_back({slot, set_->watched[slot].id, event.readable, event.writable});
     }
     if (input_at_hand_) {
         // Whoever has input at hand gets a turn, whether its socket is ready or not.
         const std::lock_guard guard(context_.mutex());
-        for (std::size_t slot = 0; slot < watched_.size(); ++slot) {
+        for (std::size_t slot = 0; slot < set_->watched.size(); ++slot) {
             Connection* const connection = context_.registry().at(slot);
-            if (watched_[slot].id == 0 || connection == nullptr || !connection->wish().now) continue;
-            turns_.push_back({slot, watched_[slot].id, true, false});
+            const int id = set_->watched[slot].id;
+            if (id == 0 || connection == nullptr || !connection->wish().now) continue;
+            turns_.push_back({slot, id, true, false});
         }
         synced_once_ = false;
     }
@@ -376,14 +368,13 @@ void LoopRunner::run_timers() {
     synced_once_ = false;  // the next timer is found anew
 }
 
-// select() says EBADF: somebody closed a descriptor behind our back. Those connections are over;
-// the others go on.
+// Somebody closed descriptors behind our back. Those connections are over; the others go on.
 void LoopRunner::drop_lost_descriptors() {
     std::vector<Connection*> lost;
     {
         const std::lock_guard guard(context_.mutex());
-        for (std::size_t slot = 0; slot < watched_.size(); ++slot) {
-            const Watched& watched = watched_[slot];
+        for (std::size_t slot = 0; slot < set_->watched.size(); ++slot) {
+            const WatchSet::Watched& watched = set_->watched[slot];
             if (watched.id == 0 || ::fcntl(watched.fd, F_GETFD) >= 0) continue;
             Connection* const connection = context_.registry().at(slot);
             if (connection == nullptr || connection->descriptor() != watched.fd) continue;
@@ -403,14 +394,14 @@ void LoopRunner::drop_lost_descriptors() {
         context_.unregister_connection(*connection);
         connection->unpin();
     }
-    // The set is built again from what there is, the wake-up pipe too.
-    engine_->forget_all();
-    watched_.clear();
-    slot_of_.clear();
-    linger_fds_.clear();
-    wake_fd_ = -1;
-    synced_once_ = false;
+}
+
+// The set is built again from what there is, the wake-up pipe too.
+void LoopRunner::start_anew() {
     (void)sleeper_.pipe.ensure();
+    set_->start_anew();
+    set_->pipe_generation = sleeper_.pipe.generation();
+    synced_once_ = false;
 }
 
 // --- an engine of the program ------------------------------------------------------------------

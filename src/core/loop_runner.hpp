@@ -11,6 +11,7 @@
 #include "core/connection.hpp"
 #include "core/context.hpp"
 #include "core/sleepers.hpp"
+#include "core/watch_set.hpp"
 #include "loop/wait_engine.hpp"
 #include "net/clock.hpp"
 
@@ -33,12 +34,6 @@ public:
     CallResult run(std::int64_t timeout_us);
 
 private:
-    // What the engine was told about the connection in a slot.
-    struct Watched {
-        int id = 0;  // 0: nothing
-        int fd = -1;
-        loop::Interest interest;
-    };
     struct Turn {
         std::size_t slot;
         int id;
@@ -70,20 +65,17 @@ private:
     void serve_lingering(int fd);
     void run_timers();
     void drop_lost_descriptors();
+    void start_anew();
 
     Context& context_;
     std::uint64_t stops_at_start_;
     bool outermost_ = false;
     Sleeper& sleeper_;
-    std::unique_ptr<loop::WaitEngine> engine_;
+    std::unique_ptr<WatchSet> set_;
     std::uint64_t synced_changes_ = 0;
     bool synced_once_ = false;
     std::int64_t next_timer_us_ = 0;  // 0: none
     bool input_at_hand_ = false;
-    int wake_fd_ = -1;
-    std::vector<Watched> watched_;        // by slot
-    std::vector<std::int32_t> slot_of_;   // by descriptor; kNoSlot, kWake, kLinger or a slot
-    std::vector<int> linger_fds_;
     std::vector<loop::Event> events_;
     std::vector<Turn> turns_;
 };

@@ -8,8 +8,8 @@
 
 namespace nopoll::loop {
 
-// 1 select, 2 poll, 3 epoll (noPollIoEngineType); everything else is select, the default. Throws
-// std::bad_alloc.
+// 2 poll, 3 epoll (noPollIoEngineType); everything else is select, the default. Null when the
+// engine's own descriptor cannot be had. Throws std::bad_alloc.
 [[nodiscard]] std::unique_ptr<WaitEngine> make_engine(int type);
 
 }  // namespace nopoll::loop

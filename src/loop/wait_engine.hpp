@@ -41,6 +41,9 @@ public:
     virtual void forget(int fd) = 0;
     virtual void forget_all() = 0;
 
+    // False: a descriptor that was closed simply leaves the set, wait() says nothing of it.
+    [[nodiscard]] virtual bool notices_closed() const { return true; }
+
     // Fills ready with the descriptors that can be read or written (errors and hang-ups count as
     // what was asked for). Returns their number, 0 on timeout or signal, -errno on failure.
     [[nodiscard]] virtual int wait(std::int64_t timeout_us, std::vector<Event>& ready) = 0;

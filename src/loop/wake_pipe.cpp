@@ -43,6 +43,7 @@ bool WakePipe::ensure() {
     struct stat status {};
     if (!first || !second || fstat(first.get(), &status) != 0) return false;
     identity_ = {status.st_dev, status.st_ino};
+    ++generation_;
     owner_ = getpid();
     read_end_.store(first.release());
     write_end_.store(second.release());

@@ -25,6 +25,9 @@ public:
     // -1 before the first ensure().
     [[nodiscard]] int read_end() const { return read_end_.load(std::memory_order_relaxed); }
 
+    // Counts the pipes made so far: another number tells that the descriptors are others.
+    [[nodiscard]] unsigned generation() const { return generation_; }
+
     // Takes all wake-ups that came so far.
     void drain() const;
 
@@ -42,6 +45,7 @@ private:
     std::mutex mutex_;  // ensure only
     std::atomic<int> read_end_{-1};
     std::atomic<int> write_end_{-1};
+    unsigned generation_ = 0;
     Identity identity_;  // both ends of a pipe have the same
     pid_t owner_ = 0;
 };

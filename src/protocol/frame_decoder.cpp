@@ -97,10 +97,8 @@ void FrameDecoder::begin_frame(const FrameHeader& header) {
     in_pieces_ = false;
     inside_message_ = message_open_;
     message_open_ = !header.fin;
-    if (header.opcode != Opcode::continuation) {
-        message_is_text_ = header.opcode == Opcode::text;
-        utf8_.reset();
-    }
+    // The validator needs no reset: a text that did not end between characters has failed.
+    if (header.opcode != Opcode::continuation) message_is_text_ = header.opcode == Opcode::text;
     phase_ = Phase::data_payload;
     end_frame_if_complete();
 }

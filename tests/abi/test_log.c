@@ -336,27 +336,32 @@ static void handler_two(noPollCtx* ctx, noPollDebugLevel level, const char* text
     if (data != &data_of_two) __atomic_store_n(&mixed_up, 1, __ATOMIC_RELAXED);
 }
 
-enum { kRounds = 20000 };
+struct logger {
+    noPollCtx* ctx;
+    int done;
+};
 
 static void* log_many(void* data) {
-    for (int i = 0; i < kRounds; i++)
-        __nopoll_log(data, "f", "f.c", i, NOPOLL_LEVEL_DEBUG, "x");
+    struct logger* logger = data;
+    for (int i = 0; i < 200000; i++)
+        __nopoll_log(logger->ctx, "f", "f.c", i, NOPOLL_LEVEL_DEBUG, "x");
+    __atomic_store_n(&logger->done, 1, __ATOMIC_RELEASE);
     return NULL;
 }
 
 static void handler_and_data_stay_together(void** state) {
     (void)state;
-    noPollCtx* ctx = nopoll_ctx_new();
-    nopoll_log_set_handler(ctx, handler_one, &data_of_one);
+    struct logger logger = {nopoll_ctx_new(), 0};
+    nopoll_log_set_handler(logger.ctx, handler_one, &data_of_one);
     pthread_t thread;
-    assert_int_equal(pthread_create(&thread, NULL, log_many, ctx), 0);
-    for (int i = 0; i < kRounds; i++) {
-        nopoll_log_set_handler(ctx, handler_two, &data_of_two);
-        nopoll_log_set_handler(ctx, handler_one, &data_of_one);
+    assert_int_equal(pthread_create(&thread, NULL, log_many, &logger), 0);
+    while (!__atomic_load_n(&logger.done, __ATOMIC_ACQUIRE)) {
+        nopoll_log_set_handler(logger.ctx, handler_two, &data_of_two);
+        nopoll_log_set_handler(logger.ctx, handler_one, &data_of_one);
     }
     pthread_join(thread, NULL);
     assert_int_equal(mixed_up, 0);
-    nopoll_ctx_unref(ctx);
+    nopoll_ctx_unref(logger.ctx);
 }
 
 struct writer {

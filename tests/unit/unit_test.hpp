@@ -40,20 +40,11 @@ extern "C" {
         if (!(condition)) fail_msg("%s: %s", ::nopoll::test::shown(label).c_str(), #condition);    \
     } while (false)
 
-#define CHECK_EQUAL(actual, expected)                                                              \
-    do {                                                                                           \
-        if (!((actual) == (expected)))                                                             \
-            fail_msg("%s is %s, not %s", #actual, ::nopoll::test::shown(actual).c_str(),           \
-                     ::nopoll::test::shown(expected).c_str());                                     \
-    } while (false)
+// Both sides are evaluated once.
+#define CHECK_EQUAL(actual, expected) CHECK_ROW_EQUAL(std::string_view(), actual, expected)
 
 #define CHECK_ROW_EQUAL(label, actual, expected)                                                   \
-    do {                                                                                           \
-        if (!((actual) == (expected)))                                                             \
-            fail_msg("%s: %s is %s, not %s", ::nopoll::test::shown(label).c_str(), #actual,        \
-                     ::nopoll::test::shown(actual).c_str(),                                        \
-                     ::nopoll::test::shown(expected).c_str());                                     \
-    } while (false)
+    ::nopoll::test::check_equal(label, #actual, actual, expected, __FILE__, __LINE__)
 
 namespace nopoll::test {
 
@@ -81,6 +72,17 @@ std::string shown(const T& value) {
         stream << value;
         return stream.str();
     }
+}
+
+template <class Label, class Actual, class Expected>
+void check_equal(const Label& label, const char* expression, const Actual& actual,
+                 const Expected& expected, const char* file, int line) {
+    if (actual == expected) return;
+    const std::string row = shown(label);
+    print_error("ERROR: %s%s%s is %s, not %s\n", row == "\"\"" ? "" : row.c_str(),
+                row == "\"\"" ? "" : ": ", expression, shown(actual).c_str(),
+                shown(expected).c_str());
+    _fail(file, line);
 }
 
 inline Bytes bytes_of(std::string_view text) {

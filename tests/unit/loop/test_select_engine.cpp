@@ -4,6 +4,9 @@
 
 #include <cerrno>
 
+#include <fcntl.h>
+#include <sys/wait.h>
+
 #include "net/plain_transport.hpp"
 #include "unit/loop/engine_cases.hpp"
 #include "unit/net/net_test.hpp"
@@ -55,6 +58,31 @@ void closed_descriptor_is_an_error_value(void**) {
     assert_int_equal(engine.wait(0, ready), 0);
 }
 
+// A child process may have a descriptor table too small for what the parent watched and closed:
+// the kernel then neither looks at that bit nor clears it. It must not pass for readiness.
+void bits_beyond_the_table_are_not_ready(void**) {
+    const net::test::Pair pair = net::test::socket_pair();
+    net::UniqueFd high(fcntl(pair.b.get(), F_DUPFD_CLOEXEC, 1000));
+    if (!high) {
+        print_message("skipped: no descriptors as high as 1000\n");
+        skip();
+    }
+    SelectEngine engine;
+    assert_true(engine.watch(high.get(), {true, false}));
+    assert_true(engine.watch(pair.a.get(), {true, true}));
+    high.reset();
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        std::vector<Event> ready;
+        const int result = engine.wait(0, ready);
+        _exit(result == -EBADF && ready.empty() ? 0 : 1);
+    }
+    int status = -1;
+    assert_true(waitpid(child, &status, 0) == child);
+    assert_int_equal(status, 0);
+}
+
 void ready_ones_come_in_ascending_order(void**) {
     SelectEngine engine;
     std::vector<net::test::Pair> pairs;
@@ -74,6 +102,7 @@ int run() {
     const CMUnitTest tests[] = {
         cmocka_unit_test(bitmap_follows_its_members),
         cmocka_unit_test(closed_descriptor_is_an_error_value),
+        cmocka_unit_test(bits_beyond_the_table_are_not_ready),
         cmocka_unit_test(ready_ones_come_in_ascending_order),
     };
     return loop::test::run_engine_cases("select", make_select) +

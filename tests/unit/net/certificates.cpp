@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-// X.509 by hand: P-256 keys, SHA-256, one day of validity.
+// X.509 by hand: SHA-256, valid from two days ago until tomorrow.
 #include "unit/net/certificates.hpp"
 
 #include <cstdio>
@@ -9,6 +9,7 @@
 
 #include <openssl/ec.h>
 #include <openssl/pem.h>
+#include <openssl/rsa.h>
 #include <openssl/x509v3.h>
 
 #include "unit/net/net_test.hpp"
@@ -58,7 +59,7 @@ CertificateFolder::~CertificateFolder() {
 }
 
 void CertificateFolder::authority(const std::string& name, const std::string& issuer) {
-    make(name, issuer, {name + " authority", "", false}, true);
+    make(name, issuer, {name + " authority", ""}, true);
 }
 
 void CertificateFolder::leaf(const std::string& name, const std::string& issuer,
@@ -68,7 +69,7 @@ void CertificateFolder::leaf(const std::string& name, const std::string& issuer,
 
 void CertificateFolder::make(const std::string& name, const std::string& issuer,
                              const LeafOptions& options, bool is_authority) {
-    const PkeyPtr own_key(EVP_EC_gen("P-256"));
+    const PkeyPtr own_key(options.rsa ? EVP_RSA_gen(2048) : EVP_EC_gen("P-256"));
     const X509Ptr certificate(X509_new());
     X509* raw = certificate.get();
     X509_set_version(raw, X509_VERSION_3);

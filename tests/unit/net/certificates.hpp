@@ -13,6 +13,7 @@ struct LeafOptions {
     std::string common_name = "server.test";
     std::string alt_names = "DNS:server.test";  // OpenSSL's notation, "" = none
     bool expired = false;
+    bool rsa = false;  // else P-256
 };
 
 class CertificateFolder {

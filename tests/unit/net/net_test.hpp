@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// What the tests of sockets share. No test waits for time to pass: where
-// something has to arrive, the descriptor is polled with a generous limit.
+// What the tests of sockets share. No test waits for time to pass: where something has to arrive,
+// the descriptor is polled with a generous limit.
 #pragma once
 
 #include <array>

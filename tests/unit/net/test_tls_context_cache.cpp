@@ -291,6 +291,24 @@ void name_can_be_refused(void**) {
     assert_true(connect_asking_for(chooser, "one.test").connected);
 }
 
+// A certificate of another key type must not stay beside the chosen one: clients would get it.
+void chosen_certificate_is_the_only_one(void**) {
+    folder->leaf("rsa", "ca", {"rsa.test", "DNS:rsa.test", false, true});
+    TlsContextCache cache;
+    const TlsContextResult server = cache.get(listener("one"));
+    TlsSettings any;
+    any.client = true;
+    const TlsContextResult client = cache.get(any);
+    TlsPair pair(client.context.get(), server.context.get());
+    std::string error;
+    assert_true(cache.use_certificate(pair.server.ssl.get(), folder->pem("rsa"), folder->key("rsa"),
+                                      "", error));
+    assert_true(pair.shake_hands());
+    assert_string_equal(common_name(SSL_get0_peer_certificate(pair.client.ssl.get())).c_str(),
+                        "rsa.test");
+    assert_string_equal(served_name(server.context.get()).c_str(), "one.test");
+}
+
 void certificate_faults_refuse(void**) {
     TlsContextCache cache;
     TlsSettings none;
@@ -331,6 +349,7 @@ int run() {
         cmocka_unit_test(threads_share_one_cache),
         cmocka_unit_test(name_chooses_the_certificate),
         cmocka_unit_test(name_can_be_refused),
+        cmocka_unit_test(chosen_certificate_is_the_only_one),
         cmocka_unit_test(certificate_faults_refuse),
     };
     return cmocka_run_group_tests(tests, set_up_group, tear_down_group);

@@ -320,11 +320,13 @@ void chosen_protocol(void**) {
     };
     for (const Choice& row : rows) {
         const std::string sent = sent_with(row.protocols, row.extra);
-        std::string reply = kOk + kUpgrade + kConnection + kAccept;
+        std::string answer;
         if (row.answer != nullptr)
-            reply += std::string("Sec-WebSocket-Protocol: ") + row.answer + "\r\n";
-        const Outcome outcome = receive(sent, reply + "\r\n");
-        const std::string label = sent + (row.answer != nullptr ? row.answer : "(none)");
+            answer.append("Sec-WebSocket-Protocol: ").append(row.answer).append("\r\n");
+        std::string reply = kOk;
+        reply.append(kUpgrade).append(kConnection).append(kAccept).append(answer).append("\r\n");
+        const Outcome outcome = receive(sent, reply);
+        const std::string label = sent + answer;
         CHECK_ROW(label, outcome.complete);
         CHECK_ROW_EQUAL(label, outcome.ready, row.ready);
         const bool named = row.ready && row.answer != nullptr;

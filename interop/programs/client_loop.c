@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT
+ * The checks of the interop client that leave the waiting to nopoll_loop_wait(): many connections
+ * at once, and messages that the server pushes unasked.
+ */
+#include "client.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct {
+    noPollCtx* ctx;
+    long wanted, right, wrong;
+} Tally;
+
+static void count(Tally* tally, int right) {
+    if (right) tally->right++;
+    if (!right) tally->wrong++;
+    if (tally->right + tally->wrong == tally->wanted) nopoll_loop_stop(tally->ctx);
+}
+
+static int text_is(noPollMsg* msg, const char* text) {
+    return nopoll_msg_opcode(msg) == NOPOLL_TEXT_FRAME && nopoll_msg_is_final(msg) &&
+           strcmp((const char*)nopoll_msg_get_payload(msg), text) == 0;
+}
+
+static nopoll_bool many_ready(noPollCtx* ctx, noPollConn* conn, noPollPtr unused) {
+    char text[32];
+
+    snprintf(text, sizeof(text), "client %d", nopoll_conn_get_id(conn));
+    return nopoll_conn_send_text(conn, text, -1) > 0;
+}
+
+static void many_msg(noPollCtx* ctx, noPollConn* conn, noPollMsg* msg, noPollPtr tally) {
+    char text[32];
+
+    snprintf(text, sizeof(text), "client %d", nopoll_conn_get_id(conn));
+    count(tally, text_is(msg, text));
+}
+
+const char* check_many(const Server* server) {
+    static char fault[80];
+    const Request request = {.path = "/echo?many"};
+    Tally tally = {nopoll_ctx_new(), server->connections, 0, 0};
+    noPollConn** conns = calloc((size_t)server->connections, sizeof(noPollConn*));
+    long index;
+
+    nopoll_ctx_set_on_ready(tally.ctx, many_ready, NULL);
+    nopoll_ctx_set_on_msg(tally.ctx, many_msg, &tally);
+    for (index = 0; index < server->connections; index++)
+        conns[index] = begin_connection(tally.ctx, server, &request);
+    nopoll_loop_wait(tally.ctx, WAIT_US);
+    for (index = 0; index < server->connections; index++)
+        if (!nopoll_conn_is_ok(conns[index])) tally.wrong++;
+    for (index = 0; index < server->connections; index++)
+        nopoll_conn_close(conns[index]);
+    free(conns);
+    nopoll_ctx_unref(tally.ctx);
+    if (tally.right == tally.wanted && tally.wrong == 0) return NULL;
+    snprintf(fault, sizeof(fault), "of %ld connections %ld went well, %ld wrong", tally.wanted,
+             tally.right, tally.wrong);
+    return fault;
+}
+
+static void push_msg(noPollCtx* ctx, noPollConn* conn, noPollMsg* msg, noPollPtr data) {
+    const unsigned char* bytes = nopoll_msg_get_payload(msg);
+    Tally* tally = data;
+    char text[32];
+    int index, right = 1;
+
+    if (tally->right + 1 < tally->wanted) {
+        snprintf(text, sizeof(text), "update %ld", tally->right + 1);
+        count(tally, text_is(msg, text));
+        return;
+    }
+    for (index = 0; index < 256 && nopoll_msg_get_payload_size(msg) == 256; index++)
+        right = right && bytes[index] == index;
+    count(tally, right && index == 256 && nopoll_msg_opcode(msg) == NOPOLL_BINARY_FRAME);
+}
+
+const char* check_push(const Server* server) {
+    const Request request = {.path = "/push"};
+    Tally tally = {nopoll_ctx_new(), 4, 0, 0};
+    noPollConn* conn;
+    const char* fault = NULL;
+
+    nopoll_ctx_set_on_msg(tally.ctx, push_msg, &tally);
+    conn = begin_connection(tally.ctx, server, &request);
+    nopoll_loop_wait(tally.ctx, WAIT_US);
+    if (!nopoll_conn_is_ok(conn)) {
+        fault = "the connection has ended";
+    } else if (tally.right != tally.wanted) {
+        fault = "not what the server pushes";
+    }
+    nopoll_conn_close(conn);
+    nopoll_ctx_unref(tally.ctx);
+    return fault;
+}
