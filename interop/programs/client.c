@@ -302,6 +302,7 @@ static const struct {
                 {"refused", check_refused},
                 {"push", check_push},
                 {"many", check_many},
+                {"reconnect", check_reconnect},
                 {"ipv6", check_text},
                 {"tls-bad", check_tls_bad}};
 

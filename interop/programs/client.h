@@ -44,5 +44,6 @@ int send_message(noPollConn* conn, noPollOpCode opcode, const char* data, long s
 
 const char* check_many(const Server* server);
 const char* check_push(const Server* server);
+const char* check_reconnect(const Server* server);
 
 #endif

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT
  * The checks of the interop client that leave the waiting to nopoll_loop_wait(): many connections
- * at once, and messages that the server pushes unasked.
+ * at once, and messages that the server pushes unasked. Also coming back after a loss.
  */
 #include "client.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,5 +95,34 @@ const char* check_push(const Server* server) {
     }
     nopoll_conn_close(conn);
     nopoll_ctx_unref(tally.ctx);
+    return fault;
+}
+
+/* Stays until the connection is taken away, then tries until there is one again. */
+const char* check_reconnect(const Server* server) {
+    const Request request = {.path = "/echo?reconnect"};
+    noPollCtx* ctx = nopoll_ctx_new();
+    noPollConn* conn = open_connection(ctx, server, &request);
+    const char* fault = NULL;
+    int attempts = 0;
+
+    if (!conn) {
+        fault = "not connected";
+    } else {
+        printf("staying\n");
+        if (!wait_for_end(conn)) fault = "the connection was not taken away";
+    }
+    nopoll_conn_close(conn);
+    conn = NULL;
+    while (!fault && !conn) {
+        conn = open_connection(ctx, server, &request);
+        if (!conn && ++attempts == 300) fault = "not connected again";
+        if (!conn) poll(NULL, 0, 50);
+    }
+    if (!fault &&
+        (!send_message(conn, NOPOLL_TEXT_FRAME, "again", 5) || !next_is_text(conn, "again")))
+        fault = "the second connection does not work";
+    nopoll_conn_close(conn);
+    nopoll_ctx_unref(ctx);
     return fault;
 }

@@ -254,6 +254,7 @@ private:
     void out_of_memory();
     std::size_t serve_held(std::span<char> buffer);
     void deliver(Message* message);
+    bool turn_goes_on(std::uint64_t stops_at_start) const;
     void take_turn(bool read_ahead, std::uint64_t stops_at_start);
 
     // writing, all with mutex_ held; the lock is passed where it may be let go meanwhile

@@ -99,11 +99,18 @@ void Connection::dispatch(bool writable, std::uint64_t stops_at_start) {
     const EndOfTurn end_of_turn{*this};
     try {
         const bool read_ahead = !direct_reader_;
+        const bool was_open = is_open();
         if (ready_to_read(read_ahead) != Progress::done) return;
-        take_turn(read_ahead, stops_at_start);
+        // on_ready may have said that it is enough for now.
+        if (was_open || turn_goes_on(stops_at_start)) take_turn(read_ahead, stops_at_start);
     } catch (const std::bad_alloc&) {
         out_of_memory();
     }
+}
+
+// A handler that closes or unregisters the connection, or stops the loop, is the last of its turn.
+bool Connection::turn_goes_on(std::uint64_t stops_at_start) const {
+    return is_ok() && registrations_.load() > 0 && context_.stop_count() == stops_at_start;
 }
 
 void Connection::take_turn(bool read_ahead, std::uint64_t stops_at_start) {
@@ -124,9 +131,7 @@ void Connection::take_turn(bool read_ahead, std::uint64_t stops_at_start) {
                 more_follows_.store(read_ahead && ssl == nullptr && buffered_frame_complete(),
                                     std::memory_order_relaxed);
                 deliver(message);
-                const bool goes_on = is_ok() && registrations_.load() > 0 &&
-                                     context_.stop_count() == stops_at_start;
-                if (!goes_on || direct_reader_) return;
+                if (!turn_goes_on(stops_at_start) || direct_reader_) return;
                 break;
             }
             case Got::control:

@@ -39,7 +39,9 @@ public:
     void consume(std::size_t bytes) { begin_ += bytes; }
     // Gives the block back when nothing is left in it.
     void settle(InputBufferPool& pool) noexcept {
-        if (empty() && block_) pool.give(std::move(block_));
+        if (!empty() || !block_) return;
+        begin_ = end_ = 0;
+        pool.give(std::move(block_));
     }
     void drop(InputBufferPool& pool) noexcept {
         begin_ = end_ = 0;

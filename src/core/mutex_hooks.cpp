@@ -61,9 +61,8 @@ Mutex::~Mutex() {
 }
 
 void Mutex::lock() {
-    std::unique_lock guard(internal_);
-    lock_hook_mutex(
-        field_);  // may throw when the hook is C++: the internal lock is given back then
+    std::unique_lock guard(internal_);  // given back when the hook throws (it may be C++)
+    lock_hook_mutex(field_);
     guard.release();
 }
 

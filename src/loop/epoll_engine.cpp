@@ -6,7 +6,7 @@
 #include <cerrno>
 #include <span>
 
-#include "net/socket_options.hpp"
+#include "net/unique_fd.hpp"
 
 namespace nopoll::loop {
 namespace {
