@@ -131,7 +131,8 @@ noPollConn* nopoll_conn_accept(noPollCtx* ctx, noPollConn* listener) {
     if (ctx == nullptr || listener == nullptr) return nullptr;
     int error = 0;
     Connection* const connection = boundary<Connection*>(nullptr, [&] {
-        return Acceptor::accept(Context::from(*ctx), Connection::from(*listener), error);
+        return Acceptor::accept(Context::from(*ctx), Connection::from(*listener),
+                                core::AcceptWaiting::as_flagged, error);
     });
     if (error != 0) errno = error;
     return connection;

@@ -144,8 +144,6 @@ long nopoll_ctx_get_max_frame_size(noPollCtx* ctx) {
     return ctx == nullptr ? NOPOLL_MAX_FRAME_SIZE_DEFAULT : core::load_field(ctx->max_frame_size);
 }
 
-void __nopoll_ctx_sigpipe_do_nothing(int /*signal_number*/) {}
-
 // --- nopoll_ext.h ---
 
 void nopoll_ctx_set_strict(noPollCtx* ctx, nopoll_bool strict) {

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
 // nopoll_io.h and the exported handlers of the select engine (spec: context-and-loop.md section 9).
-#include "boundary.hpp"
 #include "core/face.hpp"
 #include "core/io_engine.hpp"
 #include "undeclared.hpp"
@@ -10,9 +9,7 @@ using namespace nopoll;
 extern "C" {
 
 noPollIoEngine* nopoll_io_get_engine(noPollCtx* ctx, noPollIoEngineType engine_type) {
-    noPollIoEngine* const engine = core::make_io_engine(ctx, engine_type);
-    if (engine == nullptr) errno = ENOMEM;
-    return engine;
+    return core::make_io_engine(ctx, engine_type);
 }
 
 void nopoll_io_release_engine(noPollIoEngine* engine) {

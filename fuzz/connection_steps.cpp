@@ -261,7 +261,9 @@ void act_in_handler(Side& side) {
         if (side.owned > 0) give_up_reference(side);
         break;
     case 6: nopoll_loop_stop(side.ctx); break;
-    case 7: serve_in_loop(side); break;
+    case 7:
+        if (input.byte() > 160) serve_in_loop(side);
+        break;
     case 8: take_message(side); break;
     case 9: read_stream(side); break;
     case 10:

@@ -232,7 +232,8 @@ bool may_send(const Side& side) {
 
 bool something_is_ready(const World& world, const noPollCtx* ctx) {
     for (const Side* const side : {&world.server, &world.client}) {
-        if (side->ctx != ctx || nopoll_conn_is_ok(side->conn) == nopoll_false) continue;
+        if (side->ctx != ctx || side->conn == nullptr || !is_registered(*side)) continue;
+        if (nopoll_conn_is_ok(side->conn) == nopoll_false) continue;
         // Of a stream it may be what the program has left: nothing for the loop.
         if (!side->streams && nopoll_conn_read_pending(side->conn) > 0) return true;
         pollfd waited{nopoll_conn_socket(side->conn), POLLIN, 0};

@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: MIT
 """Who takes part. Each entry prepares its peer: it returns a Peer for the checks that all share,
 or runs checks of its own and returns nothing, or raises Skip."""
+import os
+import shutil
+
 from . import browser, proxies
-from .peer import CLIENT_FEATURES, SERVER_FEATURES, Peer, Skip, without
+from .peer import CLIENT_FEATURES, LIMIT, SERVER_FEATURES, Peer, Skip, without
 
 
 async def websockets(world):
-    return world.python_peer("websockets", "websockets_peer.py")
+    engines = [(engine, "many", ["--strict", "--engine", engine]) for engine in ("poll", "epoll")]
+    return world.python_peer("websockets", "websockets_peer.py", extra=[
+        LIMIT, ("origin", "origin", ["--need-origin"]), *engines])
 
 
 async def nginx(world):
@@ -17,5 +22,46 @@ async def haproxy(world):
     await proxies.run(world, "haproxy")
 
 
-PEERS = {"websockets": websockets, "nginx": nginx, "haproxy": haproxy, "chromium": browser.run}
+async def aiohttp(world):
+    # It cannot send fragments.
+    return world.python_peer("aiohttp", "aiohttp_peer.py",
+                             client_features=without(CLIENT_FEATURES, "frag-rcvd"),
+                             server_features=without(SERVER_FEATURES, "frag-rcvd"))
+
+
+async def autobahn(world):
+    return world.python_peer("autobahn", "autobahn_peer.py", extra=[
+        LIMIT, ("origin", "origin", ["--need-origin"])])
+
+
+async def node_ws(world):
+    if not shutil.which("node"):
+        raise Skip("there is no program node")
+    modules = os.path.join(world.programs, "node", "node_modules")
+    if not os.path.isdir(os.path.join(modules, "ws")):
+        raise Skip("the npm package ws could not be installed")
+    command = ["node", os.path.join(world.peers, "node", "peer.js")]
+    return Peer("node ws", [*command, "client"], [*command, "server"],
+                environment={"NODE_PATH": modules})
+
+
+def compiled(world, name, program, **more):
+    """a peer in C or C++; "./dev interop" has compiled it where its package was to be had"""
+    path = os.path.join(world.programs, program)
+    if not os.path.exists(path):
+        raise Skip(world.why_not(program))
+    return Peer(name, [path, "client"], [path, "server"], **more)
+
+
+async def beast(world):
+    return compiled(world, "Boost.Beast", "beast_peer")
+
+
+async def websocketpp(world):
+    return compiled(world, "WebSocket++", "websocketpp_peer")
+
+
+PEERS = {"websockets": websockets, "nginx": nginx, "haproxy": haproxy, "chromium": browser.run,
+         "node-ws": node_ws, "aiohttp": aiohttp, "autobahn": autobahn, "beast": beast,
+         "websocketpp": websocketpp}
 LONG = set()

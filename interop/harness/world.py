@@ -51,6 +51,14 @@ class World:
         command = [sys.executable, os.path.join(self.peers, file)]
         return Peer(name, [*command, "client"], [*command, "server"], **more)
 
+    def why_not(self, program):
+        """the reason that was noted when a program could not be had"""
+        try:
+            with open(os.path.join(self.programs, program + ".skipped"), encoding="utf-8") as note:
+                return note.read().strip()
+        except FileNotFoundError:
+            return "it was not compiled"
+
     def own_program(self, name, *arguments):
         return Process([os.path.join(self.programs, name), *arguments], self.log,
                        {"LD_LIBRARY_PATH": self.libraries, "LC_ALL": "C.UTF-8"})

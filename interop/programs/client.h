@@ -19,7 +19,7 @@ typedef struct {
 typedef struct {
     const char* path;
     const char *protocols, *origin, *cookie, *headers;
-    const char *ca, *name; /* in place of the server's */
+    const char *ca, *name; /* in place of the server's, and of its host */
 } Request;
 
 /* A check of one feature: NULL when all went well, else what did not. */

@@ -12,24 +12,25 @@
 noPollConn* begin_connection(noPollCtx* ctx, const Server* server, const Request* request) {
     noPollConnOpts* opts = nopoll_conn_opts_new();
     const char* ca = request->ca ? request->ca : server->ca;
-    const char* name = request->name ? request->name : server->host;
 
     if (request->cookie) nopoll_conn_opts_set_cookie(opts, request->cookie);
     if (request->headers) nopoll_conn_opts_set_extra_headers(opts, request->headers);
     if (!ca && server->ipv6) {
         /* There is no such function with options. */
         nopoll_conn_opts_unref(opts);
-        return nopoll_conn_new6(ctx, server->host, server->port, NULL, request->path,
+        return nopoll_conn_new6(ctx, server->host, server->port, request->name, request->path,
                                 request->protocols, request->origin);
     }
     if (!ca)
-        return nopoll_conn_new_opts(ctx, opts, server->host, server->port, NULL, request->path,
-                                    request->protocols, request->origin);
+        return nopoll_conn_new_opts(ctx, opts, server->host, server->port, request->name,
+                                    request->path, request->protocols, request->origin);
     nopoll_conn_opts_set_ssl_certs(opts, NULL, NULL, NULL, ca);
     nopoll_conn_opts_ssl_peer_verify(opts, nopoll_true);
-    return (server->ipv6 ? nopoll_conn_tls_new6
-                         : nopoll_conn_tls_new)(ctx, opts, server->host, server->port, name,
-                                                request->path, request->protocols, request->origin);
+    if (server->ipv6)
+        return nopoll_conn_tls_new6(ctx, opts, server->host, server->port, request->name,
+                                    request->path, request->protocols, request->origin);
+    return nopoll_conn_tls_new(ctx, opts, server->host, server->port, request->name, request->path,
+                               request->protocols, request->origin);
 }
 
 noPollConn* open_connection(noPollCtx* ctx, const Server* server, const Request* request) {

@@ -12,7 +12,7 @@
  *     /refused    no connection: 403
  *
  *     server [--port PORT] [--host ADDRESS] [--6] [--tls CERTIFICATE KEY] [--client-ca FILE]
- *            [--need-origin] [--strict] [--engine select|poll|epoll]
+ *            [--need-origin] [--strict] [--max-frame BYTES] [--engine select|poll|epoll]
  *
  * Prints "listening PORT", and "closed URL STATUS REASON" for each connection that was open. Ends
  * with status 0 on SIGTERM.
@@ -42,6 +42,7 @@ typedef struct {
 typedef struct {
     const char *port, *host, *certificate, *key, *client_ca;
     int ipv6, need_origin, strict;
+    long max_frame;
     noPollIoEngineType engine;
 } Settings;
 
@@ -262,6 +263,8 @@ static int read_settings(Settings* settings, int argc, char** argv) {
             settings->host = argv[++index];
         } else if (strcmp(name, "--client-ca") == 0 && left > 0) {
             settings->client_ca = argv[++index];
+        } else if (strcmp(name, "--max-frame") == 0 && left > 0) {
+            settings->max_frame = atol(argv[++index]);
         } else if (strcmp(name, "--engine") == 0 && left > 0) {
             settings->engine = engine_of(argv[++index]);
         } else if (strcmp(name, "--tls") == 0 && left > 1) {
@@ -294,7 +297,7 @@ static noPollConn* new_listener(const Settings* settings) {
 }
 
 int main(int argc, char** argv) {
-    Settings settings = {"0", NULL, NULL, NULL, NULL, 0, 0, 0, NOPOLL_IO_ENGINE_DEFAULT};
+    Settings settings = {.port = "0", .engine = NOPOLL_IO_ENGINE_DEFAULT};
     noPollConn* listener;
     int status = 0;
 
@@ -305,6 +308,7 @@ int main(int argc, char** argv) {
     signal(SIGTERM, on_sigterm);
     nopoll_ctx_set_strict(context, settings.strict);
     nopoll_ctx_set_io_engine(context, settings.engine);
+    if (settings.max_frame) nopoll_ctx_set_max_frame_size(context, settings.max_frame);
     listener = new_listener(&settings);
     if (!nopoll_conn_is_ok(listener)) {
         fprintf(stderr, "server: cannot listen on %s port %s\n", settings.host, settings.port);

@@ -3,33 +3,38 @@
 // bytes arrive.
 #include "core/accept.hpp"
 
+#include <cerrno>
+#include <new>
+
 #include "core/c_string.hpp"
 #include "core/io_entries.hpp"
 #include "core/log.hpp"
 #include "core/tls_setup.hpp"
 #include "net/listen.hpp"
+#include "net/no_cancel.hpp"
+#include "net/readiness.hpp"
 #include "net/socket_options.hpp"
 
 namespace nopoll::core {
 
 Connection* Acceptor::make(Context& context, Connection* listener, int fd) {
-    if (fd <= 0) return nullptr;
-    const std::optional<net::PeerName> peer = net::peer_name(fd);
+    // Descriptor 0 is refused, as the original does.
+    std::optional<net::PeerName> peer;
+    if (fd > 0) peer = net::peer_name(fd);
     if (!peer) {
         NOPOLL_LOG(&context, NOPOLL_LEVEL_CRITICAL, "descriptor %d is no connected socket", fd);
         return nullptr;
     }
     Connection* const connection =
         Connection::create(context, NOPOLL_ROLE_LISTENER, context.strict.load());
-    struct Draft {  // the creator's reference, and nothing of the descriptor when something throws
-        Connection& connection;
-        bool finished = false;
+    connection->pin();
+    struct Draft {
+        Connection* connection;
         ~Draft() {
-            if (!finished) store_field(connection.session, NOPOLL_INVALID_SOCKET);
-            connection.unref();
+            if (connection != nullptr) abandon(*connection);
         }
     };
-    Draft draft{*connection};
+    Draft draft{connection};
     connection->host = duplicate(std::string_view(peer->host));
     connection->port = duplicate(std::string_view(peer->port));
     connection->get_url = duplicate("/");
@@ -38,9 +43,25 @@ Connection* Acceptor::make(Context& context, Connection* listener, int fd) {
     connection->accepted_at_us_ = net::now_us();
     store_field(connection->session, fd);
     if (listener != nullptr) inherit(*listener, *connection);
-    context.register_connection(*connection);
-    draft.finished = true;
+    draft.connection = nullptr;
     return connection;
+}
+
+// Something threw before others could see it: the descriptor is still the caller's.
+void Acceptor::abandon(Connection& connection) {
+    store_field(connection.session, NOPOLL_INVALID_SOCKET);
+    connection.unref();
+    connection.unpin();
+}
+
+void Acceptor::hand_to_registry(Context& context, Connection& connection) {
+    try {
+        context.register_connection(connection, Context::Reference::hand_over);
+    } catch (const std::bad_alloc&) {
+        connection.pin();  // abandon() gives one back, the caller's guard the other
+        abandon(connection);
+        throw;
+    }
 }
 
 // Values of this moment, and a hold on the options: the listener may go before the connection.
@@ -56,7 +77,7 @@ void Acceptor::inherit_options(Options& options, Connection& connection) {
     connection.accept_options_ = &options;
     if (const long limit = options.frame_size_limit(); limit > 0)
         store_field(connection.max_frame_size, limit);
-    if (const std::optional<bool> strict = options.values().strict; strict) {
+    if (const std::optional<bool> strict = options.strict(); strict) {
         connection.strict_ = *strict;
         connection.decoder_ = protocol::FrameDecoder(protocol::Role::server, *strict);
     }
@@ -75,18 +96,39 @@ bool Acceptor::complete_with(Context& context, Options* options, Connection* lis
     return complete(context, listener, connection, fd, tls);
 }
 
-Connection* Acceptor::accept(Context& context, Connection& listener, int& error) {
+Connection* Acceptor::accept(Context& context, Connection& listener, AcceptWaiting waiting,
+                             int& error) {
     error = 0;
-    const int fd = net::accept_one(listener.descriptor());
+    const int fd = waiting == AcceptWaiting::never ? accept_pending(listener)
+                                                   : net::accept_one(listener.descriptor());
     if (fd < 0) {
         error = -fd;
         return nullptr;
     }
-    net::UniqueFd owned = net::above_standard(net::UniqueFd(fd));
-    bool made = false;
-    Connection* const connection = accept_socket(context, listener, owned.get(), made);
-    if (made) (void)owned.release();
-    return connection;
+    struct Given {  // the connection's once there is one, also when a handler throws
+        net::UniqueFd fd;
+        bool made = false;
+        ~Given() {
+            if (made) (void)fd.release();
+        }
+    };
+    Given given{net::above_standard(net::UniqueFd(fd))};
+    try {  // a loop goes on with its other connections, and tries again later
+        return accept_socket(context, listener, given.fd.get(), given.made);
+    } catch (const std::bad_alloc&) {
+        error = ENOMEM;
+    }
+    return nullptr;
+}
+
+// The listening socket is in blocking mode and several waits may be told that somebody is there:
+// look and accept are one step. The lock also keeps the descriptor from being closed in between.
+int Acceptor::accept_pending(Connection& listener) {
+    const net::NoCancel no_cancel;
+    const std::lock_guard guard(listener.mutex_);
+    const int fd = listener.descriptor();
+    if (fd < 0 || !net::is_readable_now(fd)) return -EAGAIN;
+    return net::accept_one(fd);
 }
 
 Connection* Acceptor::accept_socket(Context& context, Connection& listener, int fd, bool& made) {
@@ -94,15 +136,34 @@ Connection* Acceptor::accept_socket(Context& context, Connection& listener, int 
     const ConnectionPin listener_pin(listener);
     Connection* const connection = make(context, &listener, fd);
     if (connection == nullptr) return nullptr;
+    const AdoptedPin pin(*connection);
+    // From here on others may see it, but not read from it until it is complete.
+    const ReaderClaim claim(*connection);
+    hand_to_registry(context, *connection);
     made = true;
-    const ConnectionPin pin(*connection);
-    if (complete(context, &listener, *connection, fd, load_field(listener.tls_on) != 0))
-        return connection;
-    context.unregister_connection(*connection);
-    return nullptr;
+    struct Refused {  // also when on_accept throws: then without on_close, a handler too
+        Context& context;
+        Connection* connection;
+        ~Refused() {
+            if (connection == nullptr) return;
+            if (connection->is_ok()) connection->give_up_descriptor(Ending::abrupt);
+            context.unregister_connection(*connection);
+        }
+    };
+    Refused refused{context, connection};
+    if (!complete(context, &listener, *connection, fd, load_field(listener.tls_on) != 0))
+        return nullptr;
+    refused.connection = nullptr;
+    return connection;
 }
 
-Connection* Acceptor::from_socket(Context& context, int fd) { return make(context, nullptr, fd); }
+Connection* Acceptor::from_socket(Context& context, int fd) {
+    Connection* const connection = make(context, nullptr, fd);
+    if (connection == nullptr) return nullptr;
+    const AdoptedPin pin(*connection);
+    hand_to_registry(context, *connection);
+    return connection;
+}
 
 bool Acceptor::complete(Context& context, Connection* listener, Connection& connection, int fd,
                         bool tls) {
@@ -117,16 +178,21 @@ bool Acceptor::complete(Context& context, Connection* listener, Connection& conn
     if (listener == &connection) listener = nullptr;
     const bool use_tls = tls || (listener != nullptr && load_field(listener->tls_on) != 0);
     connection.set_descriptor(fd);
-    if (listener != nullptr) inherit(*listener, connection);
-    if (!net::set_blocking(fd, true) || !complete_claimed(context, listener, connection, use_tls)) {
+    try {
+        if (listener != nullptr) inherit(*listener, connection);
+        if (net::set_blocking(fd, true) && complete_claimed(context, listener, connection, use_tls))
+            return true;
+    } catch (const std::bad_alloc&) {
         connection.shutdown();
-        return false;
+        throw;
     }
-    return true;
+    connection.shutdown();
+    return false;
 }
 
 bool Acceptor::complete_claimed(Context& context, Connection* listener, Connection& connection,
                                 bool tls) {
+    if (!connection.is_ok()) return false;  // shut down by another thread already
     net::set_tcp_nodelay(connection.descriptor(), true);
     const bool accepted = connection.run_handshake_handler(
         context.handler(context.on_accept, context.on_accept_data));

@@ -6,17 +6,22 @@
 
 namespace nopoll::core {
 
+// Whether accept(2) may wait when nobody is there: loops do not.
+enum class AcceptWaiting { never, as_flagged };
+
 class Acceptor {
 public:
-    // accept(2) on the listener, which waits if nobody is there, then as accept_socket; the new
-    // descriptor is closed on every failure. `error` gets the errno of a failed accept(2), else 0.
-    static Connection* accept(Context& context, Connection& listener, int& error);
+    // accept(2) on the listener, then as accept_socket; the new descriptor is closed on every
+    // failure. `error` gets the errno of a failed accept(2), ENOMEM when memory is short, else 0.
+    static Connection* accept(Context& context, Connection& listener, AcceptWaiting waiting,
+                              int& error);
     // nullptr: no object could be made (fd stays the caller's), or the connection was refused (fd
-    // closed, object gone); `made` tells which.
+    // closed, object gone); `made` tells which, also when std::bad_alloc is thrown.
     static Connection* accept_socket(Context& context, Connection& listener, int fd, bool& made);
     // A connected socket that the program accepted itself.
     static Connection* from_socket(Context& context, int fd);
-    // on_accept and TLS set-up. False: the connection is shut down, but stays registered.
+    // on_accept and TLS set-up. False: the connection is shut down, but stays registered; so it is
+    // when std::bad_alloc is thrown.
     static bool complete(Context& context, Connection* listener, Connection& connection, int fd,
                          bool tls);
 
@@ -26,7 +31,11 @@ public:
 
 private:
     static void inherit_options(Options& options, Connection& connection);
+    // Not registered, with one reference and a pin, both the caller's.
     static Connection* make(Context& context, Connection* listener, int fd);
+    static int accept_pending(Connection& listener);  // the descriptor, or -errno
+    static void abandon(Connection& connection);
+    static void hand_to_registry(Context& context, Connection& connection);
     static void inherit(Connection& listener, Connection& connection);
     static bool complete_claimed(Context& context, Connection* listener, Connection& connection,
                                  bool tls);

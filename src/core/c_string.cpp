@@ -3,6 +3,7 @@
 // malloc-backed C strings, see c_string.hpp.
 #include "core/c_string.hpp"
 
+#include "core/atomic_field.hpp"
 #include "core/memory.hpp"
 
 #include <cstring>
@@ -23,20 +24,15 @@ char* duplicate(std::string_view text) {
 }
 
 void replace(char*& field, const char* value) {
-    char* const old = field;
-    field = duplicate(value);
-    std::free(old);
+    std::free(exchange_field(field, duplicate(value)));
 }
 
 void replace(char*& field, std::string_view value) {
-    char* const old = field;
-    field = duplicate(value);
-    std::free(old);
+    std::free(exchange_field(field, duplicate(value)));
 }
 
 void release(char*& field) {
-    std::free(field);
-    field = nullptr;
+    std::free(exchange_field(field, nullptr));
 }
 
 std::optional<std::string> owned_copy(const char* field) {

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstring>
+#include <new>
 #include <sys/socket.h>
 
 #include "core/c_string.hpp"
@@ -28,8 +29,15 @@ bool is_ipv6_literal(const char* host) {
 std::string in_brackets(const char* host) { return std::string("[") + host + "]"; }
 
 bool failed(Connection& connection, const char* step, const char* why) {
-    NOPOLL_CONN_LOG(connection, NOPOLL_LEVEL_CRITICAL, "%s %s port %s: %s", step, connection.host,
-                    connection.port, why);
+    const std::string host = printable(connection.host);
+    // The name is what a certificate has to be for.
+    std::string name = printable(connection.host_name);
+    if (name.empty() || name == host)
+        name.clear();
+    else
+        name = " (" + name + ")";
+    NOPOLL_CONN_LOG(connection, NOPOLL_LEVEL_CRITICAL, "%s %s port %s%s: %s", step, host.c_str(),
+                    printable(connection.port).c_str(), name.c_str(), why);
     return false;
 }
 
@@ -74,19 +82,33 @@ Connection* ClientBuilder::create(Context& context, const ClientRequest& request
         }
     }
     Connection* connection = nullptr;
+    MakersClaim claim;
     try {
-        connection = make(context, complete, fd, values);
+        connection = make(context, complete, fd, values, claim);
     } catch (...) {
         if (given) (void)fd.release();  // stays the program's
         throw;
     }
-    if (!open(*connection, complete, values)) connection->shutdown();
+    const AdoptedPin pin(*connection);
+    try {
+        if (!open(*connection, complete, values)) connection->shutdown();
+    } catch (const std::bad_alloc&) {
+        take_back(*connection, given);
+        throw;
+    }
     return connection;
+}
+
+// Memory is short: nothing is left behind but the program's socket.
+void ClientBuilder::take_back(Connection& connection, bool socket_given) {
+    if (socket_given) connection.set_descriptor(NOPOLL_INVALID_SOCKET);
+    connection.shutdown();
+    connection.release();
 }
 
 // The object, complete but for its handshakes, which only this thread may touch for now.
 Connection* ClientBuilder::make(Context& context, const ClientRequest& request, net::UniqueFd& fd,
-                                const std::optional<OptionValues>& values) {
+                                const std::optional<OptionValues>& values, MakersClaim& claim) {
     const bool strict = values && values->strict ? *values->strict : context.strict.load();
     Connection* const connection = Connection::create(context, NOPOLL_ROLE_CLIENT, strict);
     struct Draft {
@@ -95,8 +117,10 @@ Connection* ClientBuilder::make(Context& context, const ClientRequest& request, 
             if (connection == nullptr) return;
             store_field(connection->session, NOPOLL_INVALID_SOCKET);
             connection->unref();
+            connection->unpin();
         }
     };
+    connection->pin();  // before others can see it; the caller's in the end
     Draft draft{connection};
     const char* const name = request.host_name != nullptr ? request.host_name : request.host_ip;
     connection->set_phase(Phase::connecting);
@@ -116,6 +140,7 @@ Connection* ClientBuilder::make(Context& context, const ClientRequest& request, 
     connection->pending_ssl_connect = request.tls ? 1 : 0;
     connection->bare_host_ = request.host_name == nullptr;
     store_field(connection->session, fd.get());
+    claim.take(*connection);
     context.register_connection(*connection);
     (void)fd.release();
     draft.connection = nullptr;
@@ -124,9 +149,6 @@ Connection* ClientBuilder::make(Context& context, const ClientRequest& request, 
 
 bool ClientBuilder::open(Connection& connection, const ClientRequest& request,
                          const std::optional<OptionValues>& values) {
-    const ConnectionPin pin(connection);
-    const ReaderClaim claim(connection);
-    if (!claim) return false;
     const net::Deadline deadline =
         net::Deadline::after_us(connection.context_.connect_timeout_us());
     struct Settled {
@@ -147,8 +169,11 @@ bool ClientBuilder::open(Connection& connection, const ClientRequest& request,
 }
 
 bool ClientBuilder::await_tcp(Connection& connection, net::Deadline deadline) {
+    net::Ready ready = net::Ready::timeout;
+    do {
+        ready = connection.await_descriptor(false, true, deadline);
+    } while (ready == net::Ready::timeout && !deadline.passed());
     const int fd = connection.descriptor();
-    const net::Ready ready = net::wait_writable(fd, deadline);
     if (ready == net::Ready::timeout) return failed(connection, "connecting to", "time is over");
     int error = 0;
     socklen_t size = sizeof error;
@@ -190,16 +215,14 @@ bool ClientBuilder::tls_handshake(Connection& connection, net::Deadline deadline
         }
         if (step == net::TlsStep::done) return true;
         if (step == net::TlsStep::failed) {
-            std::string why = net::verify_failure(connection.ssl);
-            const std::string queue = net::drain_error_queue();
-            if (!queue.empty()) why += (why.empty() ? "" : "; ") + queue;
-            if (why.empty()) why = "the peer ended the connection";
+            connection.context_.tls_contexts().distrust();
+            const std::string why = net::handshake_failure(connection.ssl);
             return failed(connection, "TLS with", why.c_str());
         }
         const bool for_writing = step == net::TlsStep::want_write;
-        if (deadline.passed() || net::wait_for(connection.descriptor(), !for_writing, for_writing,
-                                               deadline) != net::Ready::yes)
-            return failed(connection, "TLS with", "time is over");
+        if (deadline.passed()) return failed(connection, "TLS with", "time is over");
+        if (connection.await_descriptor(!for_writing, for_writing, deadline) == net::Ready::failed)
+            return failed(connection, "TLS with", "closed meanwhile");
     }
 }
 
@@ -242,9 +265,9 @@ bool ClientBuilder::send_request(Connection& connection, const std::string& requ
         if (wrote.status != net::IoResult::Status::would_block)
             return failed(connection, "sending the request to", ::strerror(wrote.error));
         const bool for_reading = connection.ssl != nullptr && !wrote.want_write;
-        if (deadline.passed() || net::wait_for(connection.descriptor(), for_reading, !for_reading,
-                                               deadline) != net::Ready::yes)
-            return failed(connection, "sending the request to", "time is over");
+        if (deadline.passed()) return failed(connection, "sending the request to", "time is over");
+        if (connection.await_descriptor(for_reading, !for_reading, deadline) == net::Ready::failed)
+            return failed(connection, "sending the request to", "closed meanwhile");
     }
 }
 

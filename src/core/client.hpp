@@ -37,7 +37,8 @@ public:
 
 private:
     static Connection* make(Context& context, const ClientRequest& request, net::UniqueFd& fd,
-                            const std::optional<OptionValues>& values);
+                            const std::optional<OptionValues>& values, MakersClaim& claim);
+    static void take_back(Connection& connection, bool socket_given);
     static bool open(Connection& connection, const ClientRequest& request,
                      const std::optional<OptionValues>& values);
     static bool await_tcp(Connection& connection, net::Deadline deadline);

@@ -2,6 +2,7 @@
 // Life of a connection object: creation, references, pins, the end; and who may read.
 #include "core/connection.hpp"
 
+#include <algorithm>
 #include <new>
 
 #include "core/c_string.hpp"
@@ -87,7 +88,31 @@ long Connection::frame_limit() const {
 
 void Connection::set_accepted_protocol(const char* protocol) {
     const std::lock_guard guard(mutex_);
-    replace(accepted_protocol, protocol);
+    replace_text(accepted_protocol, protocol);
+}
+
+// In slices: another thread may close the descriptor, or the program take it away, in a way that
+// poll(2) does not tell. The caller looks at the state again after each of them.
+net::Ready Connection::await_descriptor(bool to_read, bool to_write, net::Deadline deadline) const {
+    constexpr std::int64_t kSliceUs = 500'000;
+    const auto slice = net::Deadline::after_us(std::min(deadline.left_us(), kSliceUs));
+    return net::wait_for(descriptor(), to_read, to_write, slice);
+}
+
+// Getters hand out the pointers themselves, to any thread: what was there before stays allocated as
+// long as the connection. Heads are bounded, so the list is.
+void Connection::replace_text(char*& field, std::string_view value) {
+    if (field != nullptr && value == field) return;
+    if (field != nullptr) retired_texts_.reserve(retired_texts_.size() + 1);
+    char* const old = exchange_field(field, duplicate(value));
+    if (old != nullptr) retired_texts_.emplace_back(old);
+}
+
+// The connection may be closed by another thread at this moment.
+void Connection::attach_tls(SSL_CTX* tls_context, SSL* tls) {
+    const std::lock_guard guard(mutex_);
+    ssl_ctx = tls_context;
+    ssl = tls;
 }
 
 // The program takes the descriptor away, or brings another: nothing else happens to either.

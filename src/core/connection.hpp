@@ -16,10 +16,12 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/context.hpp"
 #include "core/face.hpp"
 #include "core/input_buffer.hpp"
+#include "core/memory.hpp"
 #include "core/message.hpp"
 #include "core/mutex_hooks.hpp"
 #include "core/options.hpp"
@@ -28,6 +30,7 @@
 #include "net/clock.hpp"
 #include "net/io_result.hpp"
 #include "net/random.hpp"
+#include "net/readiness.hpp"
 #include "protocol/client_handshake.hpp"
 #include "protocol/frame_decoder.hpp"
 #include "protocol/http_head.hpp"
@@ -116,6 +119,8 @@ public:
     const char* cookie() const { return load_field(cookie_); }
     void set_accepted_protocol(const char* protocol);
     void set_descriptor(int fd);
+    void attach_tls(SSL_CTX* tls_context, SSL* tls);  // takes a reference of each
+    net::Ready await_descriptor(bool to_read, bool to_write, net::Deadline deadline) const;
     template <class Handler>
     void set_handler(Handler& field, noPollPtr& data_field, Handler handler, noPollPtr data) {
         const std::lock_guard guard(mutex_);
@@ -175,8 +180,13 @@ public:
         bool write = false;
         bool now = false;  // input is at hand: dispatch without looking at the socket
     };
-    // What a wait of this thread has to watch; nothing while another thread reads.
+    // What a wait of this thread has to watch; nothing to read while another thread does.
     Wish wish();
+    // Another thread reads, or runs a handler of this connection. Waits are woken when it is done.
+    bool read_elsewhere();
+    // One attempt, without waiting; what it writes of the program's frame becomes its credit.
+    void write_pending();
+    bool wants_to_write() const { return wants_write_.load(); }
     // One turn: writes what is pending, goes on with the handshake, delivers messages.
     void dispatch(bool writable, std::uint64_t stops_at_start);
     // Monotonic time by which the opening handshake must be over; 0: no limit.
@@ -194,6 +204,7 @@ private:
     ~Connection();
     static Connection* from_face(::noPollConn* handle) { return static_cast<Connection*>(handle); }
     bool in_own_handshake_handler() const;
+    void replace_text(char*& field, std::string_view value);  // mutex_ held
 
     // handshake (the reader's)
     enum class Progress { done, waiting, ended };
@@ -214,7 +225,7 @@ private:
     bool run_handshake_handler(const ActionHandler& handler);
     void set_phase(Phase phase) { phase_.store(phase, std::memory_order_release); }
     bool origin_needed() const;
-    void log_tls_failure(const char* what);
+    void log_tls_failure();
 
     // reading (the reader's)
     enum class Got { piece, partial, control, nothing, ended };
@@ -275,6 +286,9 @@ private:
     CallResult write_frame(Lock& lock, FrameBytes& frame);
     CallResult write_pausing(Lock& lock, FrameBytes& frame, std::size_t first, long pause_us);
     CallResult keep_rest(Lock& lock, const FrameBytes& frame);
+    std::uint64_t append_rest(Account account, const FrameBytes& frame, std::size_t header_bytes);
+    CallResult take_frame(const SendRequest& request);
+    void end_if_torn();
     CallResult wait_until_out(Lock& lock, std::uint64_t ticket, std::size_t payload_size);
     int refuse_send_locked() const;  // errno value, 0: go on
     bool strict_refuses_locked(const SendRequest& request, bool continues,
@@ -320,6 +334,7 @@ private:
     std::atomic<Phase> phase_{Phase::awaiting_head};
     std::atomic<bool> input_at_hand_{false};
     bool handshake_handler_running_ = false;
+    bool handshake_abandoned_ = false;  // a handler of it threw, or ended its thread
     bool direct_reader_ = false;
     protocol::FrameDecoder decoder_;
     InputBuffer input_;
@@ -333,6 +348,7 @@ private:
     std::int64_t accepted_at_us_ = 0;
     bool bare_host_ = false;  // client without a host name: host_name repeats the address
     char* cookie_ = nullptr;
+    std::vector<MallocPtr<char[]>> retired_texts_;  // guarded by mutex_
     protocol::PayloadBuffer held_;  // bytes that nopoll_conn_read has still to give
     std::size_t held_from_ = 0;
     std::atomic<std::size_t> held_bytes_{0};
@@ -347,6 +363,7 @@ private:
     ThreadToken exclusive_writer_ = nullptr;  // inside a frame, with the lock let go
     bool batching_ = false;                   // corked: replies are gathered until the turn ends
     bool close_sent_ = false;
+    bool torn_ = false;  // the rest of a frame that was begun is lost
     bool queue_full_logged_ = false;
     std::atomic<bool> program_wrote_{false};  // nopoll_conn_default_send during on_open
     std::atomic<bool> more_follows_{false};  // dispatch: another complete frame is at hand
@@ -371,6 +388,18 @@ private:
     Connection& connection_;
 };
 
+// Takes over a pin that was made before the connection could be seen by others.
+class AdoptedPin {
+public:
+    explicit AdoptedPin(Connection& connection) : connection_(connection) {}
+    ~AdoptedPin() { connection_.unpin(); }
+    AdoptedPin(const AdoptedPin&) = delete;
+    AdoptedPin& operator=(const AdoptedPin&) = delete;
+
+private:
+    Connection& connection_;
+};
+
 // The right to use the read side, for a scope. A thread may take it again; others are refused.
 class ReaderClaim {
 public:
@@ -385,6 +414,20 @@ private:
     Connection& connection_;
     bool held_ = false;
     bool outermost_ = false;
+};
+
+// For who makes a connection: from before it is registered until it is done, no loop and no other
+// thread reads it.
+class MakersClaim {
+public:
+    void take(Connection& connection) {
+        pin_.emplace(connection);
+        claim_.emplace(connection);
+    }
+
+private:
+    std::optional<ConnectionPin> pin_;
+    std::optional<ReaderClaim> claim_;
 };
 
 // Log records about a connection carry its id.

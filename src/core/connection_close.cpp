@@ -9,8 +9,8 @@
 #include <utility>
 
 #include "core/log.hpp"
-#include "core/no_cancel.hpp"
 #include "net/clock.hpp"
+#include "net/no_cancel.hpp"
 #include "net/plain_transport.hpp"
 #include "net/tls_transport.hpp"
 #include "protocol/close_code.hpp"
@@ -42,14 +42,14 @@ void Connection::shutdown(Ending ending) {
 
 // The socket field is looked at again: on_close may have taken the descriptor away.
 void Connection::give_up_descriptor(Ending ending) {
-    const NoCancel no_cancel;
+    const net::NoCancel no_cancel;
     net::UniqueFd fd;
     Linger linger;
     {
         Lock lock(mutex_);
         if (is_ok() && ending != Ending::descriptor_lost) {
             if (outbox_.queued_bytes() > 0) flush_locked(lock);
-            if (ssl != nullptr && tls_on != 0) net::tls_close_notify(ssl);
+            if (ssl != nullptr) net::tls_close_notify(ssl);
         }
         const int number = exchange_field(session, NOPOLL_INVALID_SOCKET);
         if (ending != Ending::descriptor_lost) fd.reset(number);
@@ -83,8 +83,14 @@ bool Connection::send_close_frame_locked(Lock& lock, std::span<const std::byte> 
     if (close_sent_) return true;
     const Phase now = phase();
     if (!is_ok() || (now != Phase::notifying && now != Phase::open)) return false;
-    if (flush_locked(lock).state != Flush::empty && !queue_applies_locked()) return false;
-    if (!send_library_frame_locked(lock, protocol::Opcode::close, body)) return false;
+    try {
+        if (flush_locked(lock).state != Flush::empty && outbox_.queued_bytes() == 0 &&
+            !queue_applies_locked())
+            return false;
+        if (!send_library_frame_locked(lock, protocol::Opcode::close, body)) return false;
+    } catch (const std::bad_alloc&) {
+        return false;  // the end itself must not depend on memory
+    }
     close_sent_ = true;
     return outbox_.empty() || outbox_.queued_bytes() > 0;
 }

@@ -16,15 +16,18 @@ constexpr int kControlFramesPerTurn = 256;
 
 }  // namespace
 
+bool Connection::read_elsewhere() {
+    const ThreadToken reader = reader_.load();
+    if (reader == nullptr || reader == this_thread_token()) return false;
+    // Say so first, then look again: the reader's end will wake us.
+    contended_.store(true);
+    return reader_.load() != nullptr;
+}
+
 Connection::Wish Connection::wish() {
     Wish wish;
     if (!is_ok()) return wish;
-    const ThreadToken self = this_thread_token();
-    if (const ThreadToken reader = reader_.load(); reader != nullptr && reader != self) {
-        // Say so first, then look again: the reader's end will wake us.
-        contended_.store(true);
-        if (reader_.load() != nullptr) return wish;
-    }
+    const bool elsewhere = read_elsewhere();
     const Phase now = phase();
     if (now == Phase::listening) {
         wish.read = true;
@@ -32,12 +35,14 @@ Connection::Wish Connection::wish() {
     }
     if (now == Phase::connecting) return wish;
     wish.write = wants_write_.load();
-    if (reader_.load() == self && handshake_handler_running_) return wish;
+    if (elsewhere || in_own_handshake_handler()) return wish;
     if (now == Phase::replying) return wish;
     const bool tls_write = tls_wants_write_.load();
     wish.write = wish.write || tls_write;
     wish.read = !tls_write;
-    wish.now = input_at_hand_.load();
+    // A wait inside one of its handlers: what its turn has read ahead is at hand.
+    wish.now = input_at_hand_.load() ||
+               (reader_.load() == this_thread_token() && buffered_frame_complete());
     return wish;
 }
 
@@ -73,8 +78,16 @@ void Connection::deliver(Message* message) {
     if (handler) handler.call(&context_, this, message, handler.data);
 }
 
+void Connection::write_pending() {
+    const ConnectionPin pin(*this);
+    Lock lock(mutex_);
+    if (is_ok()) outbox_.add_credit(flush_locked(lock).program_payload);
+}
+
 void Connection::dispatch(bool writable, std::uint64_t stops_at_start) {
     const ConnectionPin pin(*this);
+    // Writing needs no claim: a thread that waits for input may wait for the answer to these bytes.
+    if (writable) write_pending();
     const ReaderClaim claim(*this);
     if (!claim) {
         contended_.store(true);
@@ -83,10 +96,6 @@ void Connection::dispatch(bool writable, std::uint64_t stops_at_start) {
         return;
     }
     if (!is_ok()) return;
-    if (writable) {
-        Lock lock(mutex_);
-        outbox_.add_credit(flush_locked(lock).program_payload);
-    }
     struct EndOfTurn {  // also when a handler throws
         Connection& connection;
         ~EndOfTurn() {

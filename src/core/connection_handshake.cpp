@@ -28,7 +28,8 @@ constexpr std::size_t kHeadChunk = 4096;
 }  // namespace
 
 bool Connection::in_own_handshake_handler() const {
-    return handshake_handler_running_ && reader_.load() == this_thread_token();
+    // The flag is the reader's, so who reads comes first.
+    return reader_.load() == this_thread_token() && handshake_handler_running_;
 }
 
 bool Connection::origin_needed() const {
@@ -61,7 +62,7 @@ bool Connection::wait_until_ready(int seconds) {
             continue;
         }
         const bool for_writing = tls_wants_write_.load() || phase() == Phase::replying;
-        (void)net::wait_for(descriptor(), !for_writing, for_writing, deadline);
+        (void)await_descriptor(!for_writing, for_writing, deadline);
     }
 }
 
@@ -70,6 +71,12 @@ Connection::Progress Connection::handshake_step(bool read_ahead) {
     try {
         for (;;) {
             if (!is_ok()) return Progress::ended;
+            if (handshake_abandoned_) {
+                NOPOLL_CONN_LOG(*this, NOPOLL_LEVEL_CRITICAL,
+                                "a handler of the opening handshake did not return");
+                shutdown();
+                return Progress::ended;
+            }
             Progress progress = Progress::waiting;
             switch (phase()) {
                 case Phase::open: return Progress::done;
@@ -93,13 +100,11 @@ Connection::Progress Connection::handshake_step(bool read_ahead) {
     }
 }
 
-void Connection::log_tls_failure(const char* what) {
-    std::string why = tls_note_;
-    if (why.empty() && ssl != nullptr) why = net::verify_failure(ssl);
-    const std::string queue = net::drain_error_queue();
-    if (!queue.empty()) why += (why.empty() ? "" : ": ") + queue;
-    if (why.empty()) why = "the peer ended the connection";
-    NOPOLL_CONN_LOG(*this, NOPOLL_LEVEL_CRITICAL, "%s: %s", what, why.c_str());
+void Connection::log_tls_failure() {
+    const std::string found = net::handshake_failure(ssl);
+    const std::string& why = tls_note_.empty() ? found : tls_note_;
+    NOPOLL_CONN_LOG(*this, NOPOLL_LEVEL_CRITICAL, "TLS handshake with %s failed: %s",
+                    host != nullptr ? host : "?", why.c_str());
 }
 
 Connection::Progress Connection::tls_accept_step() {
@@ -114,7 +119,8 @@ Connection::Progress Connection::tls_accept_step() {
     if (step == net::TlsStep::want_read || step == net::TlsStep::want_write)
         return Progress::waiting;
     if (step == net::TlsStep::failed) {
-        log_tls_failure("TLS handshake failed");
+        context_.tls_contexts().distrust();
+        log_tls_failure();
         shutdown(Ending::graceful);  // so that the alert is not lost over unread input
         return Progress::ended;
     }
@@ -245,7 +251,7 @@ void Connection::apply_head_step(const protocol::HeadStep& step) {
         default: return;
     }
     const std::lock_guard guard(mutex_);
-    replace(*field, step.value);
+    replace_text(*field, step.value);
 }
 
 // One line handed in by a program through the exported internals.
@@ -273,13 +279,22 @@ bool Connection::check_head() {
 
 bool Connection::run_handshake_handler(const ActionHandler& handler) {
     struct Running {
-        bool& flag;
-        ~Running() { flag = false; }
+        Connection& connection;
+        bool returned = false;
+        ~Running() {
+            connection.handshake_handler_running_ = false;
+            if (returned) return;
+            // It has not said yes. The end runs a handler too, so it has to wait for the next turn.
+            connection.handshake_abandoned_ = true;
+            connection.note_input_state();
+        }
     };
     if (!handler) return true;
-    const Running running{handshake_handler_running_};
+    Running running{*this};
     handshake_handler_running_ = true;
-    return handler.call(&context_, this, handler.data) != 0;
+    const bool yes = handler.call(&context_, this, handler.data) != 0;
+    running.returned = true;
+    return yes;
 }
 
 Connection::Progress Connection::finish_head() {

@@ -184,8 +184,8 @@ IoResult Connection::first_byte(const ReadMode& mode, Read read) {
     IoResult result = read();
     while (result.status == IoResult::Status::would_block && mode.may_wait && !mode.consumed &&
            net::is_blocking(descriptor())) {
-        if (net::wait_for(descriptor(), !result.want_write, result.want_write,
-                          net::Deadline::never()) == net::Ready::failed)
+        if (await_descriptor(!result.want_write, result.want_write, net::Deadline::never()) ==
+            net::Ready::failed)
             break;
         result = read();
     }
@@ -272,10 +272,7 @@ void Connection::handle_close_frame(std::span<const std::byte> body) {
     {
         Lock lock(mutex_);
         store_field(peer_close_status, static_cast<int>(close.code));
-        if (close.reason)
-            replace(peer_close_reason, *close.reason);
-        else
-            core::release(peer_close_reason);
+        if (close.reason) replace_text(peer_close_reason, *close.reason);
         send_close_frame_locked(lock, std::span(answer).first(answer_size));
     }
     if (close.fault != nullptr)
@@ -319,7 +316,9 @@ std::size_t Connection::buffered_payload() const {
 
 // Tells the loop whether to come back without waiting for the socket.
 void Connection::note_input_state() {
-    const bool at_hand = is_ok() && is_open() && (buffered_frame_complete() || decrypted_bytes() > 0);
+    const bool at_hand =
+        is_ok() && (handshake_abandoned_ ||
+                    (is_open() && (buffered_frame_complete() || decrypted_bytes() > 0)));
     if (input_at_hand_.exchange(at_hand) != at_hand && at_hand) context_.changed();
 }
 
@@ -453,8 +452,7 @@ CallResult Connection::read(std::span<char> buffer, bool block, long timeout_ms)
         if (in_own_handshake_handler() || is_listener() || deadline.passed()) break;
         // errno tells "control frame" from "nothing": both come back here.
         const bool for_writing = tls_wants_write_.load();
-        if (net::wait_for(descriptor(), !for_writing, for_writing, deadline) == net::Ready::failed)
-            break;
+        if (await_descriptor(!for_writing, for_writing, deadline) == net::Ready::failed) break;
     }
     return {static_cast<int>(filled), kKeepErrno};
 }

@@ -7,8 +7,10 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
+#include <new>
 
 #include "core/io_entries.hpp"
 #include "core/log.hpp"
@@ -74,7 +76,12 @@ IoResult Connection::write_locked(Lock& lock, std::span<const std::byte> head,
                                   std::span<const std::byte> body, bool more) {
     if (!is_ok()) return IoResult::failure(EBADF);
     if (custom_send()) return write_custom(lock, head, body);
-    if (ssl != nullptr) return write_tls(head, body);
+    if (ssl != nullptr) {
+        const IoResult result = write_tls(head, body);
+        // The caller learns errno; the details are not left for other users of OpenSSL to trip over.
+        if (result.status == IoResult::Status::failed) (void)net::drain_error_queue();
+        return result;
+    }
     const IoResult result = net::send(descriptor(), head, body, more);
     if (result.ok()) kernel_holds_ = more;
     return result;
@@ -96,11 +103,16 @@ IoResult Connection::write_tls(std::span<const std::byte> head, std::span<const 
 // else who wants to write has to come back later.
 IoResult Connection::write_custom(Lock& lock, std::span<const std::byte> head,
                                   std::span<const std::byte> body) {
-    const std::size_t size = std::min<std::size_t>(head.size() + body.size(), 1U << 30);
-    const MallocPtr<char[]> copy = allocate_bytes(size);
+    std::size_t size = std::min<std::size_t>(head.size() + body.size(), 1U << 30);
+    // Where there is no memory it goes out in smaller steps: the end of a connection writes too.
+    std::array<char, 4096> small;
+    MallocPtr<char[]> large;
+    if (size > small.size()) large.reset(static_cast<char*>(std::malloc(size)));
+    if (!large) size = std::min(size, small.size());
+    char* const copy = large ? large.get() : small.data();
     const std::size_t first = std::min(head.size(), size);
-    std::memcpy(copy.get(), head.data(), first);
-    if (size > first) std::memcpy(copy.get() + first, body.data(), size - first);
+    if (first > 0) std::memcpy(copy, head.data(), first);
+    if (size > first) std::memcpy(copy + first, body.data(), size - first);
     const noPollRead function = load_field(send);
     struct Exclusive {
         Connection& connection;
@@ -118,7 +130,7 @@ IoResult Connection::write_custom(Lock& lock, std::span<const std::byte> head,
         exclusive_writer_ = this_thread_token();
         lock.unlock();
         errno = 0;
-        result = function(this, copy.get(), static_cast<int>(size));
+        result = function(this, copy, static_cast<int>(size));
         error = errno;
     }
     if (result > 0) return IoResult::moved(std::min(static_cast<std::size_t>(result), size));
@@ -198,6 +210,15 @@ std::optional<MaskingKey> Connection::next_mask_key() {
 
 CallResult Connection::send_frame(const SendRequest& request) {
     const ConnectionPin pin(*this);
+    try {
+        return take_frame(request);
+    } catch (const std::bad_alloc&) {
+        end_if_torn();
+        throw;
+    }
+}
+
+CallResult Connection::take_frame(const SendRequest& request) {
     std::array<std::byte, kStackFrame> stack;
     MallocPtr<char[]> heap;
     bool log_full_queue = false;
@@ -296,20 +317,43 @@ CallResult Connection::keep_rest(Lock& lock, const FrameBytes& frame) {
     if (batching_ || queue_applies_locked()) {
         // A frame that is begun has to be finished, whatever the limit says.
         if (frame.sent == 0 && !queue_has_room_locked(left)) return {-1, EWOULDBLOCK};
-        outbox_.append(Account::queued, frame.head_left(), frame.body_left(), 0);
+        append_rest(Account::queued, frame, 0);
         update_write_interest();
         return {whole, kKeepErrno};
     }
     if (net::is_blocking(descriptor())) {
-        const std::uint64_t ticket =
-            outbox_.append(Account::waiting, frame.head_left(), frame.body_left(), 0);
+        const std::uint64_t ticket = append_rest(Account::waiting, frame, 0);
         update_write_interest();
         return wait_until_out(lock, ticket, frame.payload_size);
     }
-    outbox_.append(Account::program, frame.head_left(), frame.body_left(), frame.header_left());
+    append_rest(Account::program, frame, frame.header_left());
     update_write_interest();
     const std::size_t payload_sent = frame.payload_sent();
     return {payload_sent > 0 ? clamp_int(payload_sent) : -2, EWOULDBLOCK};
+}
+
+std::uint64_t Connection::append_rest(Account account, const FrameBytes& frame,
+                                      std::size_t header_bytes) {
+    // A TLS write that has to be repeated may have made a record of the bytes already.
+    const bool begun = frame.sent > 0 || (ssl != nullptr && outbox_.empty());
+    try {
+        return outbox_.append(account, frame.head_left(), frame.body_left(), header_bytes);
+    } catch (const std::bad_alloc&) {
+        torn_ = torn_ || begun;
+        throw;
+    }
+}
+
+// Half a frame is out and there is no memory to keep its other half: whatever came next would be
+// taken for that, so nothing does.
+void Connection::end_if_torn() {
+    {
+        const std::lock_guard guard(mutex_);
+        if (!torn_) return;
+        torn_ = false;
+    }
+    NOPOLL_CONN_LOG(*this, NOPOLL_LEVEL_CRITICAL, "out of memory inside a frame");
+    shutdown();
 }
 
 // A send in blocking mode: others may write behind it meanwhile, and close.
@@ -327,12 +371,10 @@ CallResult Connection::wait_until_out(Lock& lock, std::uint64_t ticket, std::siz
     for (;;) {
         const FlushResult flushed = flush_locked(lock);
         if (flushed.state == Flush::failed) return {-1, flushed.error};
-        if (!is_ok()) return {-1, EPIPE};
+        if (!is_ok() || outbox_.is_lost(ticket)) return {-1, EPIPE};
         if (outbox_.is_out(ticket)) return {clamp_int(payload_size), kKeepErrno};
-        const int fd = descriptor();
         lock.unlock();
-        // Bounded, so that a descriptor taken away by the program is noticed.
-        (void)net::wait_writable(fd, net::Deadline::after_us(500'000));
+        (void)await_descriptor(false, true, net::Deadline::never());
         lock.lock();
     }
 }
@@ -409,22 +451,32 @@ bool Connection::send_library_frame_locked(Lock& lock, Opcode opcode,
     }
     if (left.empty()) return true;
     const bool untouched = left.size() == head + payload.size();
-    if (outbox_.queued_bytes() > 0 || (opcode == Opcode::close && queue_applies_locked()))
-        outbox_.append(Account::queued, left, {}, 0);
-    else if (opcode == Opcode::pong && untouched)
-        outbox_.append_pong(left);
-    else
-        outbox_.append(Account::library, left, {}, 0);
+    try {
+        if (outbox_.queued_bytes() > 0 || (opcode == Opcode::close && queue_applies_locked()))
+            outbox_.append(Account::queued, left, {}, 0);
+        else if (opcode == Opcode::pong && untouched)
+            outbox_.append_pong(left);
+        else
+            outbox_.append(Account::library, left, {}, 0);
+    } catch (const std::bad_alloc&) {
+        torn_ = torn_ || !untouched || (ssl != nullptr && direct);
+        throw;
+    }
     update_write_interest();
     return true;
 }
 
 bool Connection::send_control(Opcode opcode, std::span<const std::byte> payload) {
     const ConnectionPin pin(*this);
-    Lock lock(mutex_);
-    const int error = refuse_send_locked();
-    if (error != 0 && error != EWOULDBLOCK) return false;
-    return send_library_frame_locked(lock, opcode, payload);
+    try {
+        Lock lock(mutex_);
+        const int error = refuse_send_locked();
+        if (error != 0 && error != EWOULDBLOCK) return false;
+        return send_library_frame_locked(lock, opcode, payload);
+    } catch (const std::bad_alloc&) {
+        end_if_torn();
+        throw;
+    }
 }
 
 int Connection::pending_write_bytes() {
@@ -452,7 +504,6 @@ CallResult Connection::flush_writes(long timeout_us, int previous) {
     const net::Deadline deadline =
         net::Deadline::after_us(std::max<std::int64_t>(timeout_us, kShortestFlushUs));
     for (;;) {
-        int fd = NOPOLL_INVALID_SOCKET;
         {
             Lock lock(mutex_);
             if (!is_ok()) return {clamp_int(written), kKeepErrno};
@@ -461,9 +512,11 @@ CallResult Connection::flush_writes(long timeout_us, int previous) {
             written += flushed.program_payload;
             if (flushed.state == Flush::failed) return {clamp_int(written), flushed.error};
             if (flushed.state == Flush::empty) return {clamp_int(written), kKeepErrno};
-            fd = descriptor();
+            // Only the queue of a slow reader is left: while a loop runs nobody waits for that.
+            if (outbox_.pending_bytes() == 0 && queue_applies_locked())
+                return {clamp_int(written), kKeepErrno};
         }
-        if (deadline.passed() || net::wait_writable(fd, deadline) == net::Ready::failed)
+        if (deadline.passed() || await_descriptor(false, true, deadline) == net::Ready::failed)
             return {clamp_int(written), EWOULDBLOCK};
     }
 }

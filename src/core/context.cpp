@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "core/connection.hpp"
+#include "core/exported_state.hpp"
 #include "core/io_engine.hpp"
 #include "core/log.hpp"
 #include "net/clock.hpp"
@@ -17,8 +18,6 @@ namespace {
 
 constexpr long kDefaultConnectTimeoutUs = 20'000'000;
 
-extern "C" void ignore_signal(int) {}
-
 // A write to a broken TLS or program-made descriptor must not end the process. A handler, not
 // SIG_IGN: children get the default back on exec. What the program installed itself stays.
 void neutralise_sigpipe() {
@@ -26,7 +25,7 @@ void neutralise_sigpipe() {
     if (::sigaction(SIGPIPE, nullptr, &current) != 0) return;
     if ((current.sa_flags & SA_SIGINFO) != 0 || current.sa_handler != SIG_DFL) return;
     struct sigaction harmless {};
-    harmless.sa_handler = ignore_signal;
+    harmless.sa_handler = __nopoll_ctx_sigpipe_do_nothing;
     harmless.sa_flags = SA_RESTART;
     ::sigemptyset(&harmless.sa_mask);
     ::sigaction(SIGPIPE, &harmless, nullptr);
@@ -98,7 +97,7 @@ void Context::unpin() {
     if (holds_.fetch_sub(1, std::memory_order_acq_rel) == 1) destroy(this);
 }
 
-bool Context::register_connection(Connection& connection) {
+bool Context::register_connection(Connection& connection, Reference reference) {
     {
         const std::lock_guard guard(mutex_);
         const Registry::Place place = registry_.add(&connection, conn_id);
@@ -106,7 +105,7 @@ bool Context::register_connection(Connection& connection) {
         connection.registrations_.fetch_add(1);
         store_field(connection.id, place.id);
         store_field(conn_num, registry_.count());
-        connection.ref();
+        if (reference == Reference::own) connection.ref();
         if (!connection.holds_context_) connection.holds_context_ = ref();
     }
     changed();

@@ -61,7 +61,10 @@ public:
     bool abandoned() const { return ref_count() <= 0; }
 
     // Registry.
-    bool register_connection(Connection& connection);
+    // The registry takes a reference of its own, or (hand_over) the one that its maker holds: then
+    // nobody can mistake the maker's for one that may be closed away.
+    enum class Reference { own, hand_over };
+    bool register_connection(Connection& connection, Reference reference = Reference::own);
     bool unregister_connection(Connection& connection);  // false: was not registered
     bool is_registered(const Connection& connection) const;
     int connection_count() const;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //
-// Exported process-wide variables, see exported_state.hpp.
+// Exported process-wide variables and the signal handler, see exported_state.hpp.
 #include "core/exported_state.hpp"
 
 #include "core/atomic_field.hpp"
@@ -9,6 +9,8 @@ extern "C" {
 noPollCtx* __nopoll_conn_ssl_ctx_debug = nullptr;
 nopoll_bool __nopoll_tls_was_init = nopoll_false;
 nopoll_bool __nopoll_nonce_init = nopoll_false;
+
+void __nopoll_ctx_sigpipe_do_nothing(int /*signal_number*/) {}
 }
 
 namespace nopoll::core {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //
 // The process-wide variables that the library exports besides the mutex hooks (spec: connection.md
-// section 11, messages-logging-utils.md section 5). Nothing in the library depends on their values;
-// programs may look at them.
+// section 11, messages-logging-utils.md section 5), and the SIGPIPE handler that contexts install.
+// Nothing in the library depends on the values; programs may look at them.
 #pragma once
 
 #include "core/face.hpp"
@@ -12,6 +12,7 @@ extern "C" {
 extern noPollCtx* __nopoll_conn_ssl_ctx_debug;
 extern nopoll_bool __nopoll_tls_was_init;
 extern nopoll_bool __nopoll_nonce_init;
+void __nopoll_ctx_sigpipe_do_nothing(int signal_number);
 }
 #pragma GCC visibility pop
 

@@ -79,7 +79,8 @@ CallResult Connection::plain_receive(std::span<char> buffer) {
             if (got.status == net::IoResult::Status::failed) return {-1, got.error};
         }
         if (!net::is_blocking(fd)) return {-1, EWOULDBLOCK};
-        if (net::wait_readable(fd, net::Deadline::never()) == net::Ready::failed) return {-1, errno};
+        if (await_descriptor(true, false, net::Deadline::never()) == net::Ready::failed)
+            return {-1, errno};
     }
 }
 
@@ -107,7 +108,7 @@ CallResult Connection::plain_send(std::span<const char> buffer) {
             if (sent > 0) return {static_cast<int>(sent), kKeepErrno};
             return {-1, EWOULDBLOCK};
         }
-        if (net::wait_writable(fd, net::Deadline::never()) == net::Ready::failed)
+        if (await_descriptor(false, true, net::Deadline::never()) == net::Ready::failed)
             return {sent > 0 ? static_cast<int>(sent) : -1, errno};
     }
 }

@@ -19,6 +19,8 @@ void close_gracefully(net::UniqueFd fd) {
             drained += got.bytes;
         }
     }
+    // Says nothing to the peer, but wakes a thread that waits for input on this descriptor.
+    (void)::shutdown(fd.get(), SHUT_RD);
     fd.reset();
 }
 

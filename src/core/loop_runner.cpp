@@ -7,13 +7,13 @@
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
+#include <optional>
 #include <unistd.h>
 
 #include "core/accept.hpp"
 #include "core/io_engine.hpp"
 #include "core/log.hpp"
 #include "loop/engines.hpp"
-#include "net/readiness.hpp"
 
 namespace nopoll::core {
 namespace {
@@ -116,7 +116,33 @@ CallResult LoopRunner::run_own_engine(const Limits& limits) {
         for (const Turn& turn : turns_) serve(turn);
         run_timers();
         CallResult result;
-        if (finished(limits, turns_.empty(), result)) return result;
+        if (!finished(limits, turns_.empty(), result)) continue;
+        write_queues();
+        return result;
+    }
+}
+
+// Sends did not wait, because this loop would write for them: what their sockets take by now goes
+// out. The rest is left to the next wait, or to a send that does wait.
+void LoopRunner::write_queues() {
+    if (!writers_ && synced_once_ && context_.change_count() == synced_changes_) return;
+    for (std::size_t slot = 0;; ++slot) {
+        std::optional<ConnectionPin> pin;
+        Connection* writer = nullptr;
+        {
+            const std::lock_guard guard(context_.mutex());
+            const Registry& registry = context_.registry();
+            while (slot < registry.slots() && writer == nullptr) {
+                Connection* const connection = registry.at(slot);
+                if (connection != nullptr && connection->wants_to_write())
+                    writer = connection;
+                else
+                    ++slot;
+            }
+            if (writer == nullptr) return;
+            pin.emplace(*writer);
+        }
+        writer->write_pending();
     }
 }
 
@@ -127,22 +153,30 @@ void LoopRunner::sync() {
     for (int round = 0; round < 3; ++round) {
         const std::uint64_t changes = context_.change_count();
         if (synced_once_ && changes == synced_changes_) return;
-        const std::vector<Connection*> gone = sync_slots(net::now_us());
+        const Leavers leavers = sync_slots(net::now_us());
         sync_lingering();
         watch_wake_pipe();
         synced_changes_ = changes;
         synced_once_ = true;
-        drop(gone);
+        drop(leavers.gone);
+        for (Connection* const connection : leavers.refused) {
+            NOPOLL_CONN_LOG(*connection, NOPOLL_LEVEL_WARNING, "descriptor %d cannot be watched",
+                            connection->descriptor());
+            connection->shutdown();
+            context_.unregister_connection(*connection);
+        }
     }
 }
 
-std::vector<Connection*> LoopRunner::sync_slots(std::int64_t now_us) {
-    std::vector<Connection*> gone;
+// Logs and handlers are for later, without the lock.
+LoopRunner::Leavers LoopRunner::sync_slots(std::int64_t now_us) {
+    Leavers leavers;
     const std::lock_guard guard(context_.mutex());
     const Registry& registry = context_.registry();
     set_->watched.resize(registry.slots());
     next_timer_us_ = 0;
     input_at_hand_ = false;
+    writers_ = false;
     for (std::size_t slot = 0; slot < registry.slots(); ++slot) {
         Connection* const connection = registry.at(slot);
         const WatchSet::Watched& watched = set_->watched[slot];
@@ -151,18 +185,17 @@ std::vector<Connection*> LoopRunner::sync_slots(std::int64_t now_us) {
             unwatch_slot(slot);
         if (connection == nullptr) continue;
         if (!connection->is_ok()) {
-            gone.reserve(gone.size() + 1);
-            connection->pin();
-            gone.push_back(connection);
+            // Not while a handler runs elsewhere: the registry's may be the last reference.
+            if (!connection->read_elsewhere()) leavers.gone.add(*connection);
             continue;
         }
-        watch_slot(slot, *connection, now_us, gone);
+        if (!watch_slot(slot, *connection, now_us)) leavers.refused.add(*connection);
     }
-    return gone;
+    return leavers;
 }
 
-void LoopRunner::watch_slot(std::size_t slot, Connection& connection, std::int64_t now_us,
-                            std::vector<Connection*>& gone) {
+// False: the engine does not take the descriptor.
+bool LoopRunner::watch_slot(std::size_t slot, Connection& connection, std::int64_t now_us) {
     const auto note_timer = [this](std::int64_t at_us) {
         if (at_us > 0 && (next_timer_us_ == 0 || at_us < next_timer_us_)) next_timer_us_ = at_us;
     };
@@ -173,22 +206,19 @@ void LoopRunner::watch_slot(std::size_t slot, Connection& connection, std::int64
         note_timer(connection.accept_pause_end_us());
     }
     input_at_hand_ = input_at_hand_ || wish.now;
+    writers_ = writers_ || wish.write;
     WatchSet::Watched& watched = set_->watched[slot];
     const int fd = connection.descriptor();
-    if (fd < 0) return;
+    if (fd < 0) return true;
     watched.id = load_field(connection.id);
     watched.fd = fd;
     set_->set_meaning(fd, static_cast<std::int32_t>(slot));
     const loop::Interest interest{wish.read, wish.write};
-    if (interest.read == watched.interest.read && interest.write == watched.interest.write) return;
-    if (set_->engine->watch(fd, interest)) {
-        watched.interest = interest;
-        return;
-    }
-    NOPOLL_CONN_LOG(connection, NOPOLL_LEVEL_WARNING, "descriptor %d cannot be watched", fd);
-    gone.reserve(gone.size() + 1);
-    connection.pin();
-    gone.push_back(&connection);
+    if (interest.read == watched.interest.read && interest.write == watched.interest.write)
+        return true;
+    if (!set_->engine->watch(fd, interest)) return false;
+    watched.interest = interest;
+    return true;
 }
 
 void LoopRunner::unwatch_slot(std::size_t slot) {
@@ -226,12 +256,8 @@ void LoopRunner::watch_wake_pipe() {
 }
 
 // Dead connections leave the registry, in which they counted until now.
-void LoopRunner::drop(const std::vector<Connection*>& gone) {
-    for (Connection* const connection : gone) {
-        connection->shutdown();
-        context_.unregister_connection(*connection);
-        connection->unpin();
-    }
+void LoopRunner::drop(const PinnedConnections& gone) {
+    for (Connection* const connection : gone) context_.unregister_connection(*connection);
 }
 
 // --- waiting and turns -------------------------------------------------------------------------
@@ -296,14 +322,12 @@ void LoopRunner::serve(const Turn& turn) {
         connection->dispatch(turn.writable, stops_at_start_);
 }
 
-// The listening socket is in blocking mode: each accept is preceded by a look whether somebody is
-// there.
 void LoopRunner::serve_listener(Connection& listener) {
     for (int i = 0; i < kAcceptsPerTurn; ++i) {
-        const int fd = listener.descriptor();
-        if (fd < 0 || !net::is_readable_now(fd)) return;
         int error = 0;
-        const Connection* const accepted = Acceptor::accept(context_, listener, error);
+        const Connection* const accepted =
+            Acceptor::accept(context_, listener, AcceptWaiting::never, error);
+        if (error == EAGAIN) return;
         if (accepted == nullptr && out_of_descriptors(error)) {
             NOPOLL_CONN_LOG(listener, NOPOLL_LEVEL_CRITICAL,
                             "accept failed (%s): pausing for 100 ms", ::strerror(error));
@@ -341,7 +365,7 @@ void LoopRunner::serve_lingering(int fd) {
 void LoopRunner::run_timers() {
     const std::int64_t now = net::now_us();
     if (next_timer_us_ == 0 || now < next_timer_us_) return;
-    std::vector<Connection*> late;
+    PinnedConnections late;
     std::vector<int> lingering;
     {
         const std::lock_guard guard(context_.mutex());
@@ -351,9 +375,7 @@ void LoopRunner::run_timers() {
             if (connection == nullptr) continue;
             const std::int64_t deadline = connection->handshake_deadline_us();
             if (deadline == 0 || now < deadline) continue;
-            late.reserve(late.size() + 1);
-            connection->pin();
-            late.push_back(connection);
+            late.add(*connection);
         }
         for (const Linger& linger : context_.lingering())
             if (now >= linger.give_up_us) lingering.push_back(linger.fd.get());
@@ -362,7 +384,6 @@ void LoopRunner::run_timers() {
         NOPOLL_CONN_LOG(*connection, NOPOLL_LEVEL_WARNING,
                         "opening handshake with %s not over in time", connection->host);
         connection->shutdown();
-        connection->unpin();
     }
     for (const int fd : lingering) serve_lingering(fd);
     synced_once_ = false;  // the next timer is found anew
@@ -370,7 +391,7 @@ void LoopRunner::run_timers() {
 
 // Somebody closed descriptors behind our back. Those connections are over; the others go on.
 void LoopRunner::drop_lost_descriptors() {
-    std::vector<Connection*> lost;
+    PinnedConnections lost;
     {
         const std::lock_guard guard(context_.mutex());
         for (std::size_t slot = 0; slot < set_->watched.size(); ++slot) {
@@ -378,9 +399,7 @@ void LoopRunner::drop_lost_descriptors() {
             if (watched.id == 0 || ::fcntl(watched.fd, F_GETFD) >= 0) continue;
             Connection* const connection = context_.registry().at(slot);
             if (connection == nullptr || connection->descriptor() != watched.fd) continue;
-            lost.reserve(lost.size() + 1);
-            connection->pin();
-            lost.push_back(connection);
+            lost.add(*connection);
         }
         LingerList& list = context_.lingering();
         for (Linger& linger : list)
@@ -392,7 +411,6 @@ void LoopRunner::drop_lost_descriptors() {
                         "descriptor %d was closed by somebody else", connection->descriptor());
         connection->shutdown(Ending::descriptor_lost);
         context_.unregister_connection(*connection);
-        connection->unpin();
     }
 }
 
@@ -409,7 +427,7 @@ void LoopRunner::start_anew() {
 // Its six handlers see connections only, for reading, and decide how long a wait takes.
 CallResult LoopRunner::run_programs_engine(const Limits& limits) {
     for (;;) {
-        std::vector<Connection*> gone;
+        PinnedConnections gone;
         std::vector<Turn> members;
         bool at_hand = false;
         {
@@ -419,8 +437,7 @@ CallResult LoopRunner::run_programs_engine(const Limits& limits) {
                 Connection* const connection = registry.at(slot);
                 if (connection == nullptr) continue;
                 if (!connection->is_ok()) {
-                    connection->pin();
-                    gone.push_back(connection);
+                    if (!connection->read_elsewhere()) gone.add(*connection);
                     continue;
                 }
                 const Connection::Wish wish = connection->wish();
@@ -454,7 +471,9 @@ CallResult LoopRunner::run_programs_engine(const Limits& limits) {
                 serve({member.slot, member.id, is_set || member.readable, member.writable});
         }
         CallResult result;
-        if (finished(limits, false, result)) return result;
+        if (!finished(limits, false, result)) continue;
+        write_queues();
+        return result;
     }
 }
 
@@ -482,8 +501,7 @@ void serve(Context& context, Connection& connection) {
         return;
     }
     int error = 0;
-    if (net::is_readable_now(connection.descriptor()))
-        (void)Acceptor::accept(context, connection, error);
+    (void)Acceptor::accept(context, connection, AcceptWaiting::never, error);
 }
 
 bool serve_if_ready(Context& context, Connection& connection) {

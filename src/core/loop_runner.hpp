@@ -23,6 +23,26 @@ constexpr int kLoopBadArguments = -2;
 constexpr int kLoopTimeout = -3;
 constexpr int kLoopFailed = -4;
 
+// Found under the context's lock, used without it, and kept alive meanwhile.
+class PinnedConnections {
+public:
+    PinnedConnections() = default;
+    PinnedConnections(PinnedConnections&&) = default;
+    PinnedConnections& operator=(PinnedConnections&&) = delete;
+    ~PinnedConnections() {
+        for (Connection* const connection : list_) connection->unpin();
+    }
+    void add(Connection& connection) {
+        list_.push_back(&connection);  // before the pin, which nobody would give back
+        connection.pin();
+    }
+    auto begin() const { return list_.begin(); }
+    auto end() const { return list_.end(); }
+
+private:
+    std::vector<Connection*> list_;
+};
+
 class LoopRunner {
 public:
     explicit LoopRunner(Context& context);
@@ -48,15 +68,19 @@ private:
     CallResult run_own_engine(const Limits& limits);
     CallResult run_programs_engine(const Limits& limits);
     bool finished(const Limits& limits, bool idle, CallResult& result) const;
+    void write_queues();
 
     void sync();
-    std::vector<Connection*> sync_slots(std::int64_t now_us);
-    void watch_slot(std::size_t slot, Connection& connection, std::int64_t now_us,
-                    std::vector<Connection*>& gone);
+    struct Leavers {
+        PinnedConnections gone;     // dead: only still registered
+        PinnedConnections refused;  // the engine does not take their descriptor
+    };
+    Leavers sync_slots(std::int64_t now_us);
+    [[nodiscard]] bool watch_slot(std::size_t slot, Connection& connection, std::int64_t now_us);
     void unwatch_slot(std::size_t slot);
     void sync_lingering();
     void watch_wake_pipe();
-    void drop(const std::vector<Connection*>& gone);
+    void drop(const PinnedConnections& gone);
 
     int wait(net::Deadline deadline);
     void collect(const std::vector<loop::Event>& events);
@@ -76,6 +100,7 @@ private:
     bool synced_once_ = false;
     std::int64_t next_timer_us_ = 0;  // 0: none
     bool input_at_hand_ = false;
+    bool writers_ = false;  // somebody wanted to write when the set was last put together
     std::vector<loop::Event> events_;
     std::vector<Turn> turns_;
 };

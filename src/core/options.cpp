@@ -145,6 +145,11 @@ bool Options::skips_origin_check() const {
     return load_field(skip_origin_header_check) != 0;
 }
 
+std::optional<bool> Options::strict() const {
+    const MutexGuard guard(lock_);
+    return strict_;
+}
+
 long Options::frame_size_limit() const {
     return load_field(max_frame_size);
 }

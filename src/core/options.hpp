@@ -70,6 +70,7 @@ public:
     // For hot paths: single values without copying strings.
     [[nodiscard]] bool reused() const;
     [[nodiscard]] bool skips_origin_check() const;
+    [[nodiscard]] std::optional<bool> strict() const;
     [[nodiscard]] long frame_size_limit() const;  // 0: not set
 
     Options(const Options&) = delete;

@@ -81,10 +81,12 @@ std::span<const std::byte> Outbox::next() {
     if (first_ == segments_.size()) return {};
     Segment& front = segments_[first_];
     front.tried = true;
+    offered_ = front.ticket;
     return {front.bytes.get() + front.sent, front.size - front.sent};
 }
 
 std::size_t Outbox::written(std::size_t bytes) {
+    if (first_ == segments_.size() || segments_[first_].ticket != offered_) return 0;
     Segment& front = segments_[first_];
     const std::size_t before = std::max(front.sent, front.header_bytes);
     front.sent += bytes;
@@ -119,7 +121,15 @@ void Outbox::abandon(std::uint64_t ticket) {
 
 std::size_t Outbox::take_credit() { return std::exchange(credit_, 0); }
 
+bool Outbox::is_lost(std::uint64_t ticket) const {
+    return ticket >= first_lost_ && ticket <= last_lost_;
+}
+
 void Outbox::clear() {
+    if (first_ < segments_.size()) {
+        first_lost_ = segments_[first_].ticket;
+        last_lost_ = last_ticket_;
+    }
     segments_.clear();
     segments_.shrink_to_fit();
     first_ = 0;
@@ -132,7 +142,6 @@ void Outbox::swap(Outbox& other) noexcept {
     std::swap(first_, other.first_);
     std::swap(queued_bytes_, other.queued_bytes_);
     std::swap(credit_, other.credit_);
-    std::swap(last_ticket_, other.last_ticket_);
 }
 
 }  // namespace nopoll::core

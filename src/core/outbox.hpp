@@ -40,10 +40,13 @@ public:
     // The next bytes in order, for one write; empty when there are none.
     std::span<const std::byte> next();
     bool last_segment() const { return segments_.size() - first_ <= 1; }
-    // `bytes` of next() were written. Payload bytes of the program's frame are returned.
+    // `bytes` of next() were written. Payload bytes of the program's frame are returned. Nothing
+    // happens when those bytes were given up meanwhile.
     std::size_t written(std::size_t bytes);
 
     bool is_out(std::uint64_t ticket) const;
+    // Given up with clear(), by another thread's failed write for example.
+    bool is_lost(std::uint64_t ticket) const;
     // Unsent bytes of a waiting segment; it becomes the library's (the caller has given up on it).
     void abandon(std::uint64_t ticket);
     // Payload bytes of the program's frame that a loop wrote and nobody has reported yet.
@@ -52,6 +55,7 @@ public:
     void forget_credit() { credit_ = 0; }
 
     void clear();
+    // Segments and their books; each side goes on counting its own tickets.
     void swap(Outbox& other) noexcept;
 
 private:
@@ -75,6 +79,9 @@ private:
     std::size_t queued_bytes_ = 0;
     std::size_t credit_ = 0;
     std::uint64_t last_ticket_ = 0;
+    std::uint64_t offered_ = 0;  // the segment that next() gave
+    std::uint64_t first_lost_ = 1;
+    std::uint64_t last_lost_ = 0;
 };
 
 }  // namespace nopoll::core

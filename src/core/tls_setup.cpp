@@ -70,8 +70,7 @@ TlsFault make_ssl(Connection& connection, ContextChoice& choice) {
     if (!ssl || !net::attach_descriptor(ssl.get(), &connection.session) ||
         !net::set_owner(ssl.get(), &connection))
         return "cannot make a TLS object: " + net::drain_error_queue();
-    connection.ssl_ctx = choice.context.release();
-    connection.ssl = ssl.release();
+    connection.attach_tls(choice.context.release(), ssl.release());
     return {};
 }
 

@@ -4,7 +4,6 @@
 
 #include <cerrno>
 #include <fcntl.h>
-#include <new>
 
 namespace nopoll::loop {
 
@@ -18,12 +17,8 @@ bool PollEngine::watch(int fd, Interest interest) {
     const bool known = at < index_.size() && index_[at] >= 0;
     // A wild number must not make the index huge.
     if (!known && ::fcntl(fd, F_GETFD) < 0) return false;
-    try {
-        if (at >= index_.size()) index_.resize(at + 1, -1);
-        if (!known) entries_.push_back({fd, 0, 0});
-    } catch (const std::bad_alloc&) {
-        return false;
-    }
+    if (at >= index_.size()) index_.resize(at + 1, -1);
+    if (!known) entries_.push_back({fd, 0, 0});
     if (!known) index_[at] = static_cast<std::int32_t>(entries_.size() - 1);
     pollfd& entry = entries_[static_cast<std::size_t>(index_[at])];
     entry.events = static_cast<short>((interest.read ? POLLIN : 0) | (interest.write ? POLLOUT : 0));

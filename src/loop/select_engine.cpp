@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
-#include <new>
 
 namespace nopoll::loop {
 
@@ -16,12 +15,8 @@ bool SelectEngine::watch(int fd, Interest interest) {
     }
     const bool known = read_.contains(fd) || write_.contains(fd);
     if (!known && !is_selectable(fd)) return false;
-    try {  // out of memory is an answer here: the caller can do without this one descriptor
-        read_.reserve(fd);
-        write_.reserve(fd);
-    } catch (const std::bad_alloc&) {
-        return false;
-    }
+    read_.reserve(fd);
+    write_.reserve(fd);
     if (interest.read)
         read_.add(fd);
     else

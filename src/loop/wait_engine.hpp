@@ -36,7 +36,8 @@ public:
     virtual ~WaitEngine();
 
     // Adds fd or changes what it is watched for; no interest = forget. False: refused (bad
-    // descriptor or no memory), nothing changed.
+    // descriptor), nothing changed. Throws std::bad_alloc, also with nothing changed: a want of
+    // memory passes, so nobody's connection is to end of it.
     [[nodiscard]] virtual bool watch(int fd, Interest interest) = 0;
     virtual void forget(int fd) = 0;
     virtual void forget_all() = 0;

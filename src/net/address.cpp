@@ -19,6 +19,7 @@ Resolved resolve_with(Family family, const char* host, const char* port, int fla
     Resolved result;
     result.resolver_error = getaddrinfo(host, port, &hints, &list);
     if (result.resolver_error == EAI_SYSTEM) result.system_error = errno;
+    if (result.resolver_error == EAI_MEMORY) result.system_error = ENOMEM;
     if (result.resolver_error == 0) result.list.reset(list);
     return result;
 }

@@ -83,28 +83,41 @@ int destroy(BIO* bio) {
     return 1;
 }
 
-constinit CRYPTO_ONCE method_once = CRYPTO_ONCE_STATIC_INIT;
-constinit BIO_METHOD* shared_method = nullptr;  // never freed: there is no safe moment for it
-constinit int shared_type = -1;
+// Not CRYPTO_ONCE, which remembers failures: a moment without memory is not to end TLS for good.
+constinit std::atomic<int> shared_type{-1};
+constinit std::atomic<BIO_METHOD*> shared_method{nullptr};  // never freed: no moment is safe for it
 
-void make_method() {
+int type_number() {
+    const int known = shared_type.load();
+    if (known != -1) return known;
     const int index = BIO_get_new_index();
-    if (index == -1) return;
-    shared_type = index | BIO_TYPE_SOURCE_SINK | BIO_TYPE_DESCRIPTOR;
-    BIO_METHOD* made = BIO_meth_new(shared_type, "nopoll descriptor");
-    if (made == nullptr) return;
+    if (index == -1) return -1;
+    const int mine = index | BIO_TYPE_SOURCE_SINK | BIO_TYPE_DESCRIPTOR;
+    int before = -1;
+    return shared_type.compare_exchange_strong(before, mine) ? mine : before;
+}
+
+BIO_METHOD* make_method() {
+    const int type = type_number();
+    if (type == -1) return nullptr;
+    BIO_METHOD* made = BIO_meth_new(type, "nopoll descriptor");
+    if (made == nullptr) return nullptr;
     if (BIO_meth_set_read_ex(made, read_bytes) == 1 &&
         BIO_meth_set_write_ex(made, write_bytes) == 1 && BIO_meth_set_ctrl(made, control) == 1 &&
         BIO_meth_set_destroy(made, destroy) == 1) {
-        shared_method = made;
-    } else {
-        BIO_meth_free(made);
+        return made;
     }
+    BIO_meth_free(made);
+    return nullptr;
 }
 
 const BIO_METHOD* method() {
-    if (CRYPTO_THREAD_run_once(&method_once, make_method) != 1) return nullptr;
-    return shared_method;
+    BIO_METHOD* known = shared_method.load();
+    if (known != nullptr) return known;
+    BIO_METHOD* const mine = make_method();
+    if (mine == nullptr || shared_method.compare_exchange_strong(known, mine)) return mine;
+    BIO_meth_free(mine);  // another thread was faster
+    return known;
 }
 
 }  // namespace
@@ -127,7 +140,7 @@ BioPtr make_descriptor_bio(const int* fd) {
 int last_io_error(const SSL* ssl) {
     // Only our own BIOs carry our type number; a program may have put in another one.
     BIO* bio = SSL_get_rbio(ssl);
-    return bio != nullptr && BIO_method_type(bio) == shared_type ? state_of(bio).error : 0;
+    return bio != nullptr && BIO_method_type(bio) == shared_type.load() ? state_of(bio).error : 0;
 }
 
 }  // namespace nopoll::net

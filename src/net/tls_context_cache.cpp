@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <memory>
 
+#include "net/clock.hpp"
+
 namespace nopoll::net {
 
 namespace {
@@ -63,6 +65,16 @@ bool TlsContextCache::use_certificate(SSL* ssl, const std::string& certificate,
         if (look() == before) certificates_.store(files, before, settled, loaded);
     }
     return net::use_certificate(ssl, *loaded, error);
+}
+
+void TlsContextCache::distrust() {
+    constexpr std::int64_t kPauseUs = 1'000'000;
+    const std::int64_t now = now_us();
+    std::int64_t last = distrusted_us_.load();
+    if (last != 0 && now - last < kPauseUs) return;
+    if (!distrusted_us_.compare_exchange_strong(last, now)) return;
+    contexts_.clear();
+    certificates_.clear();
 }
 
 }  // namespace nopoll::net

@@ -4,7 +4,9 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <string>
 
 #include "net/file_version.hpp"
@@ -30,6 +32,11 @@ public:
                                        const std::string& private_key, const std::string& chain,
                                        std::string& error);
 
+    // A handshake failed. Mostly that is the peer's doing; but where memory was short for a moment
+    // while a file was read, OpenSSL can have made something useless of it without a word. So all
+    // is read anew, at most once a second: peers could make us do it.
+    void distrust();
+
     [[nodiscard]] std::size_t contexts() const { return contexts_.size(); }
     [[nodiscard]] std::size_t certificates() const { return certificates_.size(); }
 
@@ -40,6 +47,7 @@ private:
     VersionedCache<TlsSettings, ContextFiles, SSL_CTX> contexts_{kMostEntries};
     VersionedCache<CertificateFiles, CertificateVersions, const LoadedCertificate> certificates_{
         kMostEntries};
+    std::atomic<std::int64_t> distrusted_us_{0};
 };
 
 }  // namespace nopoll::net

@@ -3,10 +3,12 @@
 #include "net/tls_transport.hpp"
 
 #include <algorithm>
+#include <cstring>
 
 #include <openssl/err.h>
 
 #include "net/tls_bio.hpp"
+#include "net/tls_verify.hpp"
 
 namespace nopoll::net {
 
@@ -40,6 +42,19 @@ IoResult unsuccessful(SSL* ssl, int result) {
         if (!is_bare_end()) return IoResult::failure(0);
         ERR_clear_error();
         return IoResult::ended();
+    }
+}
+
+// OpenSSL's words for a peer that is none of TLS at all say little to others; nullptr: clear enough.
+const char* in_plain_words(unsigned long code) {
+    if (ERR_GET_LIB(code) != ERR_LIB_SSL) return nullptr;
+    switch (ERR_GET_REASON(code)) {
+    case SSL_R_HTTP_REQUEST: return "the peer speaks plain HTTP, not TLS";
+    case SSL_R_WRONG_VERSION_NUMBER:
+    case SSL_R_PACKET_LENGTH_TOO_LONG:
+    case SSL_R_BAD_RECORD_TYPE: return "the peer does not speak TLS";
+    case SSL_R_UNEXPECTED_EOF_WHILE_READING: return "the peer ended the connection";
+    default: return nullptr;
     }
 }
 
@@ -113,7 +128,9 @@ std::string drain_error_queue() {
     int flags = 0;
     while (const unsigned long code = ERR_get_error_all(nullptr, nullptr, nullptr, &data, &flags)) {
         if (!text.empty()) text += "; ";
-        if (const char* reason = ERR_reason_error_string(code)) {
+        if (ERR_SYSTEM_ERROR(code)) {
+            text += std::strerror(ERR_GET_REASON(code));
+        } else if (const char* reason = ERR_reason_error_string(code)) {
             text += reason;
         } else {
             char number[64];
@@ -125,6 +142,20 @@ std::string drain_error_queue() {
         }
     }
     return text;
+}
+
+std::string handshake_failure(const SSL* ssl) {
+    const unsigned long code = ERR_peek_error();
+    const bool about_certificate = ERR_GET_LIB(code) == ERR_LIB_SSL &&
+                                   ERR_GET_REASON(code) == SSL_R_CERTIFICATE_VERIFY_FAILED;
+    std::string why = about_certificate ? verify_failure(ssl) : std::string();
+    const char* const plain = in_plain_words(code);
+    const std::string details = drain_error_queue();
+    if (!why.empty()) return why;
+    if (plain != nullptr) return std::string(plain) + " (" + details + ")";
+    if (!details.empty()) return details;
+    const int error = last_io_error(ssl);
+    return error != 0 ? std::strerror(error) : "the peer ended the connection";
 }
 
 }  // namespace nopoll::net

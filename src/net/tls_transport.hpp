@@ -42,4 +42,8 @@ void tls_close_notify(SSL* ssl);
 // Readable text of OpenSSL's error queue of this thread, which is empty afterwards; "" if it was.
 [[nodiscard]] std::string drain_error_queue();
 
+// Why tls_accept or tls_connect has just failed, for whoever reads the log; never "". Empties the
+// error queue.
+[[nodiscard]] std::string handshake_failure(const SSL* ssl);
+
 }  // namespace nopoll::net

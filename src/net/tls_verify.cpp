@@ -3,8 +3,11 @@
 // name or address is compared.
 #include "net/tls_verify.hpp"
 
+#include <atomic>
 #include <cctype>
 #include <cstdio>
+#include <mutex>
+#include <type_traits>
 #include <utility>
 
 #include <arpa/inet.h>
@@ -15,23 +18,25 @@ namespace nopoll::net {
 
 namespace {
 
-// Slots on every SSL object; -1 when OpenSSL had no memory for them.
-constinit CRYPTO_ONCE slots_once = CRYPTO_ONCE_STATIC_INIT;
-constinit int owner_slot = -1;
-constinit int failure_slot = -1;
+// Slots on every SSL object; -1 as long as OpenSSL had no memory for them.
+constinit std::mutex slots_guard;
+static_assert(std::is_trivially_destructible_v<std::mutex>);
+constinit std::atomic<int> owner_slot{-1};
+constinit std::atomic<int> failure_slot{-1};
 
 void free_text(void*, void* text, CRYPTO_EX_DATA*, int, long, void*) {
     OPENSSL_free(text);
 }
 
-void make_slots() {
-    owner_slot = SSL_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr);
-    failure_slot = SSL_get_ex_new_index(0, nullptr, nullptr, nullptr, free_text);
-}
-
+// Not CRYPTO_ONCE, which remembers failures: a moment without memory is not to end TLS for good.
 bool slots_ready() {
-    return CRYPTO_THREAD_run_once(&slots_once, make_slots) == 1 && owner_slot >= 0 &&
-           failure_slot >= 0;
+    if (owner_slot.load() >= 0 && failure_slot.load() >= 0) return true;
+    const std::lock_guard guard(slots_guard);
+    if (owner_slot.load() < 0)
+        owner_slot.store(SSL_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr));
+    if (failure_slot.load() < 0)
+        failure_slot.store(SSL_get_ex_new_index(0, nullptr, nullptr, nullptr, free_text));
+    return owner_slot.load() >= 0 && failure_slot.load() >= 0;
 }
 
 // Puts an address into its usual form: what certificates and OpenSSL compare.
@@ -51,6 +56,14 @@ bool normalise_ip(std::string& text) {
     }
     text = inet_ntop(AF_INET, &v4, printed, sizeof printed);
     return true;
+}
+
+// OpenSSL's words for these say where it looked rather than what is wrong.
+bool is_unknown_authority(int error) {
+    return error == X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY ||
+           error == X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT ||
+           error == X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN ||
+           error == X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT;
 }
 
 // One line about the certificate under the callback's eyes, e.g. "CN=example.org".
@@ -144,9 +157,11 @@ int verify_callback(int ok, X509_STORE_CTX* store) {
     char subject[256];
     char text[512];
     print_subject(store, subject, sizeof subject);
-    std::snprintf(text, sizeof text, "%s (depth %d, %s)",
-                  X509_verify_cert_error_string(X509_STORE_CTX_get_error(store)),
-                  X509_STORE_CTX_get_error_depth(store), subject);
+    const int error = X509_STORE_CTX_get_error(store);
+    std::snprintf(text, sizeof text, "%s%s (depth %d, %s)",
+                  is_unknown_authority(error) ? "signed by an unknown authority: " : "",
+                  X509_verify_cert_error_string(error), X509_STORE_CTX_get_error_depth(store),
+                  subject);
     char* copy = OPENSSL_strdup(text);
     if (copy != nullptr && SSL_set_ex_data(ssl, failure_slot, copy) != 1) OPENSSL_free(copy);
     return ok;

@@ -48,6 +48,12 @@ public:
         if (entries_.size() > most_) dropped.splice(dropped.begin(), entries_, --entries_.end());
     }
 
+    void clear() {
+        std::list<Entry> dropped;  // emptied after the lock is gone
+        const std::lock_guard lock(mutex_);
+        dropped.swap(entries_);
+    }
+
     [[nodiscard]] std::size_t size() const {
         const std::lock_guard lock(mutex_);
         return entries_.size();

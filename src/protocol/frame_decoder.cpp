@@ -207,8 +207,8 @@ Piece FrameDecoder::take_piece() {
     assert(complete || has_partial());
     Piece piece;
     piece.opcode = in_pieces_ ? Opcode::continuation : header_.opcode;
-    piece.fin = complete && header_.fin;
-    piece.fragment = !piece.fin || in_pieces_ || inside_message_;
+    piece.fin = header_.fin;
+    piece.fragment = !complete || !header_.fin || in_pieces_ || inside_message_;
     piece.masked = header_.masked;
     piece.key = header_.key;
     piece.outstanding = payload_outstanding();

@@ -21,7 +21,7 @@ namespace nopoll::protocol {
 // A data frame, or a part of one that was taken before the frame was complete.
 struct Piece {
     Opcode opcode = Opcode::continuation;  // continuation for all but the first piece of a frame
-    bool fin = false;       // the message ends with this piece: FIN bit, and nothing outstanding
+    bool fin = false;       // FIN bit of the frame; the message ends here if nothing is outstanding
     bool fragment = false;  // not a whole message of one frame
     bool masked = false;    // as on the wire; the payload here is always unmasked
     MaskingKey key{};

@@ -100,7 +100,11 @@ HeadStep ServerHandshake::take_line(std::string_view line_with_lf) {
 
 bool ServerHandshake::take_partial_line(std::string_view line_so_far) {
     if (!refused() && !head_begun_ && !looks_like_http(line_so_far)) {
-        refuse({400, "request is not HTTP", false});
+        // 22 begins every TLS handshake: somebody took this port for a wss:// one.
+        refuse({400,
+                line_so_far.starts_with('\x16') ? "request is not HTTP but TLS"
+                                                : "request is not HTTP",
+                false});
     }
     return !refused();
 }

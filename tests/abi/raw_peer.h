@@ -7,6 +7,8 @@
 
 #include "abi_test.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/ioctl.h>
 
 enum raw_side { RAW_ACCEPTED, RAW_CLIENT };
@@ -39,11 +41,38 @@ TEST_UNUSED static void raw_make_ready(struct raw_peer* peer) {
     POLL_UNTIL(nopoll_conn_socket(peer->conn), nopoll_conn_is_ready(peer->conn));
 }
 
+/* Set for a while before opening: small segments and a small receive buffer at our end, so that
+ * little fits on the road and the kernel does not wait for room for a large segment. */
+static int raw_narrow_road;
+
+TEST_UNUSED static int raw_socket(void) {
+    const int one = 1, segment = 536, room = 4096;
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    if (raw_narrow_road) {
+        assert_int_equal(setsockopt(fd, IPPROTO_TCP, TCP_MAXSEG, &segment, sizeof segment), 0);
+        assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room), 0);
+    }
+    return fd;
+}
+
+TEST_UNUSED static int raw_connect(noPollConn* listener) {
+    struct sockaddr_in address;
+    const int fd = raw_socket();
+    memset(&address, 0, sizeof address);
+    address.sin_family = AF_INET;
+    address.sin_port = htons((uint16_t)test_port_of(nopoll_conn_socket(listener)));
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    assert_int_equal(connect(fd, (struct sockaddr*)&address, sizeof address), 0);
+    return fd;
+}
+
 /* The library's end is an accepted connection of peer->listener. */
 TEST_UNUSED static void raw_join_listener(struct raw_peer* peer) {
     char head[2048];
     peer->side = RAW_ACCEPTED;
-    peer->fd = test_connect(test_port_of(nopoll_conn_socket(peer->listener)));
+    peer->fd = raw_connect(peer->listener);
     peer->conn = nopoll_conn_accept(peer->ctx, peer->listener);
     assert_non_null(peer->conn);
     nopoll_conn_ref(peer->conn);
@@ -55,11 +84,10 @@ TEST_UNUSED static void raw_join_listener(struct raw_peer* peer) {
 
 TEST_UNUSED static int raw_listen(void) {
     struct sockaddr_in address;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const int fd = raw_socket();
     memset(&address, 0, sizeof address);
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    assert_true(fd >= 0);
     assert_int_equal(bind(fd, (struct sockaddr*)&address, sizeof address), 0);
     assert_int_equal(listen(fd, 16), 0);
     return fd;

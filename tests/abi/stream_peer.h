@@ -37,7 +37,15 @@ typedef struct {
     size_t size;
     int ended; /* end of stream, or a reset */
     int error; /* errno of a reset, 0 otherwise */
+    int reset; /* a reset came, maybe behind the end of the stream */
 } peer_stream;
+
+/* A connection that was reset is hung up in both directions; one whose peer has ended its own
+ * direction is not. */
+TEST_UNUSED static int peer_was_reset(int fd) {
+    struct pollfd pfd = {fd, POLLIN, 0};
+    return poll(&pfd, 1, 0) == 1 && (pfd.revents & (POLLHUP | POLLERR)) != 0;
+}
 
 /* Takes in what is there now. */
 TEST_UNUSED static void peer_take(int fd, peer_stream* seen) {
@@ -55,6 +63,7 @@ TEST_UNUSED static void peer_take(int fd, peer_stream* seen) {
             seen->error = errno;
         }
     }
+    if (seen->ended) seen->reset = seen->error != 0 || peer_was_reset(fd);
     seen->bytes[seen->size] = 0;
 }
 
@@ -218,6 +227,26 @@ TEST_UNUSED static void peer_end(peer_scene* scene) {
     assert_int_equal(nopoll_ctx_conns(scene->ctx), 0);
     assert_int_equal(nopoll_ctx_ref_count(scene->ctx), 1);
     nopoll_ctx_unref(scene->ctx);
+}
+
+/* For nopoll_ctx_foreach_conn: finds an accepted connection. */
+TEST_UNUSED static nopoll_bool peer_is_accepted(noPollCtx* ctx, noPollConn* conn, noPollPtr data) {
+    (void)ctx;
+    (void)data;
+    return nopoll_conn_role(conn) == NOPOLL_ROLE_LISTENER;
+}
+
+TEST_UNUSED static nopoll_bool peer_close_visited(noPollCtx* ctx, noPollConn* conn,
+                                                  noPollPtr data) {
+    (void)ctx;
+    (void)data;
+    if (nopoll_conn_role(conn) == NOPOLL_ROLE_LISTENER) nopoll_conn_close(conn);
+    return nopoll_false;
+}
+
+/* Ends all accepted connections that the registry alone holds, dead ones too. */
+TEST_UNUSED static void peer_close_accepted(noPollCtx* ctx) {
+    nopoll_ctx_foreach_conn(ctx, peer_close_visited, NULL);
 }
 
 TEST_UNUSED static int peer_is_open(int fd) {

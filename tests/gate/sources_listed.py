@@ -9,7 +9,8 @@ import os
 import re
 import sys
 
-FOLDERS = ("src", "compat", os.path.join("tests", "unit"), os.path.join("tests", "abi"))
+FOLDERS = ["src", "compat"]
+FOLDERS += [os.path.join("tests", kind) for kind in ("unit", "abi", "faults", "stress")]
 
 
 def main(project):

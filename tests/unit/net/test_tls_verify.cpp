@@ -127,14 +127,17 @@ void names_are_compared(void**) {
 
 void chain_faults_are_named(void**) {
     assert_string_equal(verify("server", "ca2", "server.test").reason.c_str(),
-                        "unable to get local issuer certificate (depth 0, CN=server.test)");
+                        "signed by an unknown authority: unable to get local issuer certificate "
+                        "(depth 0, CN=server.test)");
     assert_string_equal(verify("expired", "ca", "server.test").reason.c_str(),
                         "certificate has expired (depth 0, CN=server.test)");
     assert_string_equal(verify("self", "ca", "server.test").reason.c_str(),
-                        "self-signed certificate (depth 0, CN=server.test)");
+                        "signed by an unknown authority: self-signed certificate "
+                        "(depth 0, CN=server.test)");
     // The peer's bytes go into a log: no line breaks.
     assert_string_equal(verify("odd", "ca2", "odd.test").reason.c_str(),
-                        "unable to get local issuer certificate (depth 0, CN=a?b)");
+                        "signed by an unknown authority: unable to get local issuer certificate "
+                        "(depth 0, CN=a?b)");
 }
 
 void unusable_names_are_refused(void**) {

@@ -50,7 +50,7 @@ inline Bytes frame_to(protocol::Role role, const FrameSpec& spec) {
 
 inline std::string line_of(const protocol::Piece& piece) {
     std::string line = "data " + std::to_string(static_cast<int>(piece.opcode));
-    line += piece.fin ? " fin" : "";
+    line += piece.fin && piece.outstanding == 0 ? " fin" : "";
     line += piece.fragment ? " fragment" : "";
     line += piece.masked ? " masked" : "";
     if (piece.outstanding > 0) line += " outstanding " + std::to_string(piece.outstanding);

@@ -5,7 +5,7 @@
 
 #include <pthread.h>
 
-namespace nopoll::core {
+namespace nopoll::net {
 
 class NoCancel {
 public:
@@ -18,4 +18,4 @@ private:
     int before_ = PTHREAD_CANCEL_ENABLE;
 };
 
-}  // namespace nopoll::core
+}  // namespace nopoll::net

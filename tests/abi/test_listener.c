@@ -1,0 +1,482 @@
+/* SPDX-License-Identifier: MIT */
+/* Making listeners (spec: listener.md sections 1, 3 and 4): arguments, the socket that comes out,
+ * options, certificates. */
+#include "stream_peer.h"
+
+#include <netdb.h>
+#include <nopoll_private.h>
+#include <signal.h>
+#include <sys/time.h>
+#include <netinet/tcp.h>
+
+/* Exported, in no header. */
+noPollConn* __nopoll_listener_new_opts_internal(noPollCtx* ctx, noPollTransport transport,
+                                                noPollConnOpts* opts, const char* host,
+                                                const char* port);
+noPollConn* __nopoll_listener_tls_new_opts_internal(noPollCtx* ctx, noPollTransport transport,
+                                                    noPollConnOpts* opts, const char* host,
+                                                    const char* port);
+int __nopoll_listener_sock_listen_internal(noPollCtx* ctx, noPollTransport transport,
+                                           const char* host, const char* port);
+
+/* An address of 127.0.0.0/8 that no other process of these tests uses: fixed ports are free. */
+static const char* own_address(void) {
+    static char text[32];
+    const unsigned pid = (unsigned)getpid();
+    snprintf(text, sizeof text, "127.%u.%u.%u", 10 + (pid >> 16) % 200, (pid >> 8) & 255,
+             pid & 255);
+    return text;
+}
+
+/* --- arguments --- */
+
+struct argument_row {
+    const char* name;
+    int v6;
+    const char* host; /* "own": an address of this process's own */
+    const char* port;
+    int good;
+};
+
+static const struct argument_row rows[] = {
+    {"numeric", 0, "127.0.0.1", "0", 1},
+    {"all interfaces", 0, "0.0.0.0", "0", 1},
+    {"short form", 0, "127.1", "0", 1},
+    {"name", 0, "localhost", "0", 1},
+    {"unknown name", 0, "double..dot", "0", 0},
+    {"no host", 0, NULL, "0", 0},
+    {"empty host", 0, "", "0", 0},
+    {"no port", 0, "127.0.0.1", NULL, 0},
+    {"empty port", 0, "127.0.0.1", "", 0},
+    {"negative port", 0, "127.0.0.1", "-1", 0},
+    {"words", 0, "127.0.0.1", "no-such-service", 0},
+    {"port and words", 0, "127.0.0.1", "80x", 0},
+    {"leading blank", 0, "own", " 40123", 1},
+    {"highest port", 0, "own", "65535", 1},
+    {"port too high", 0, "own", "65536", 0},
+    {"port that would wrap", 0, "own", "70000", 0},
+    {"port beyond all types", 0, "own", "99999999999999999999", 0},
+    {"IPv6 text for IPv4", 0, "::1", "0", 0},
+
+    {"IPv6", 1, "::1", "0", 1},
+    {"IPv6, all interfaces", 1, "::", "0", 1},
+    {"IPv6, mapped", 1, "::ffff:127.0.0.1", "0", 1},
+    {"IPv4 text for IPv6", 1, "127.0.0.1", "0", 0},
+    {"IPv4 any for IPv6", 1, "0.0.0.0", "0", 0},
+    {"IPv6, no host", 1, NULL, "0", 0},
+    {"IPv6, no port", 1, "::1", NULL, 0},
+};
+
+#define ROWS (sizeof rows / sizeof *rows)
+
+typedef noPollConn* (*constructor)(noPollCtx*, noPollConnOpts*, const char*, const char*);
+
+static noPollConn* plain4(noPollCtx* c, noPollConnOpts* o, const char* host, const char* port) {
+    nopoll_conn_opts_unref(o);
+    return nopoll_listener_new(c, host, port);
+}
+
+static noPollConn* plain6(noPollCtx* c, noPollConnOpts* o, const char* host, const char* port) {
+    nopoll_conn_opts_unref(o);
+    return nopoll_listener_new6(c, host, port);
+}
+
+static noPollConn* tls4(noPollCtx* c, noPollConnOpts* o, const char* host, const char* port) {
+    nopoll_conn_opts_unref(o);
+    return nopoll_listener_tls_new(c, host, port);
+}
+
+static noPollConn* tls6(noPollCtx* c, noPollConnOpts* o, const char* host, const char* port) {
+    nopoll_conn_opts_unref(o);
+    return nopoll_listener_tls_new6(c, host, port);
+}
+
+/* By family; plain and TLS, without and with options. */
+static const constructor constructors[2][4] = {
+    {plain4, nopoll_listener_new_opts, tls4, nopoll_listener_tls_new_opts},
+    {plain6, nopoll_listener_new_opts6, tls6, nopoll_listener_tls_new_opts6},
+};
+
+static void check_arguments(const struct argument_row* row, int kind) {
+    const char* const host =
+        row->host != NULL && strcmp(row->host, "own") == 0 ? own_address() : row->host;
+    test_log* const log = calloc(1, sizeof *log);
+    noPollCtx* const ctx = nopoll_ctx_new();
+    noPollConnOpts* const options = nopoll_conn_opts_new();
+    nopoll_conn_opts_ref(options);
+    nopoll_log_set_handler(ctx, test_log_record, log);
+    const long start = test_now_ms();
+    noPollConn* const listener = constructors[row->v6][kind](ctx, options, host, row->port);
+    ROW_CHECK(row->name, (listener != NULL) == row->good);
+    ROW_CHECK(row->name, nopoll_conn_is_ok(listener) == row->good);
+    ROW_CHECK(row->name, nopoll_ctx_conns(ctx) == row->good);
+    ROW_CHECK(row->name, row->good || log->records == 1);
+    ROW_CHECK(row->name, row->good || test_now_ms() - start < 2000);
+    if (row->good) {
+        ROW_CHECK(row->name, nopoll_conn_role(listener) == NOPOLL_ROLE_MAIN_LISTENER);
+        ROW_CHECK(row->name, nopoll_conn_ref_count(listener) == 2);
+        ROW_CHECK(row->name, strcmp(nopoll_conn_host(listener), host) == 0);
+        ROW_CHECK(row->name, strcmp(nopoll_conn_port(listener), row->port) == 0);
+        ROW_CHECK(row->name, nopoll_conn_is_tls_on(listener) == (kind >= 2));
+        const int number = atoi(row->port);
+        const int port = test_port_of(nopoll_conn_socket(listener));
+        ROW_CHECK(row->name, number == 0 ? port > 0 : port == number);
+        ROW_CHECK(row->name, options->refs == 1 + kind % 2); /* kept till the end */
+    }
+    nopoll_conn_close(listener);
+    ROW_CHECK(row->name, options->refs == 1); /* consumed on every path */
+    nopoll_conn_opts_unref(options);
+    ROW_CHECK(row->name, nopoll_ctx_ref_count(ctx) == 1);
+    nopoll_ctx_unref(ctx);
+    free(log);
+}
+
+static void arguments_are_judged(void** state) {
+    (void)state;
+    const int ipv6 = peer_has_ipv6();
+    for (size_t i = 0; i < ROWS; i++)
+        for (int kind = 0; kind < 4; kind++)
+            if (ipv6 || !rows[i].v6 || !rows[i].good) check_arguments(&rows[i], kind);
+}
+
+static void no_context_no_listener(void** state) {
+    (void)state;
+    noPollConnOpts* const options = nopoll_conn_opts_new();
+    for (int i = 0; i < 8; i++) {
+        nopoll_conn_opts_ref(options);
+        assert_null(constructors[i / 4][i % 4](NULL, options, "127.0.0.1", "0"));
+        assert_int_equal(options->refs, 1);
+    }
+    nopoll_conn_opts_unref(options);
+}
+
+static void service_names_are_ports(void** state) {
+    (void)state;
+    const struct servent* const service = getservbyname("postgresql", "tcp");
+    if (service == NULL) {
+        print_message("no such service in this machine's list\n");
+        skip();
+    }
+    noPollCtx* const ctx = nopoll_ctx_new();
+    noPollConn* const listener = nopoll_listener_new(ctx, own_address(), "postgresql");
+    assert_non_null(listener);
+    assert_int_equal(test_port_of(nopoll_conn_socket(listener)), ntohs((uint16_t)service->s_port));
+    assert_string_equal(nopoll_conn_port(listener), "postgresql");
+    nopoll_conn_close(listener);
+    nopoll_ctx_unref(ctx);
+}
+
+/* --- errors --- */
+
+typedef struct {
+    int warnings;
+    int criticals;
+} levels;
+
+static void count_levels(noPollCtx* ctx, noPollDebugLevel level, const char* text, noPollPtr data) {
+    levels* const seen = data;
+    (void)ctx;
+    (void)text;
+    if (level == NOPOLL_LEVEL_WARNING) seen->warnings++;
+    if (level == NOPOLL_LEVEL_CRITICAL) seen->criticals++;
+}
+
+/* 24 times 100 ms, then given up: the only test that takes that long. */
+static void a_port_in_use_is_tried_again(void** state) {
+    (void)state;
+    levels seen = {0, 0};
+    noPollCtx* const ctx = nopoll_ctx_new();
+    noPollConn* const first = nopoll_listener_new(ctx, "127.0.0.1", "0");
+    nopoll_log_set_handler(ctx, count_levels, &seen);
+    const long start = test_now_ms();
+    errno = 0;
+    assert_null(nopoll_listener_new(ctx, "127.0.0.1", test_port(first)));
+    assert_int_equal(errno, EADDRINUSE);
+    assert_true(test_now_ms() - start >= 2399);
+    assert_true(test_now_ms() - start <= 4000);
+    assert_int_equal(seen.warnings, 24);
+    assert_int_equal(seen.criticals, 1);
+    assert_int_equal(nopoll_ctx_conns(ctx), 1);
+    nopoll_conn_close(first);
+    nopoll_ctx_unref(ctx);
+}
+
+static void free_the_port(noPollCtx* ctx, noPollDebugLevel level, const char* text, noPollPtr data) {
+    (void)ctx;
+    (void)text;
+    if (level == NOPOLL_LEVEL_WARNING && *(int*)data >= 0) {
+        close(*(int*)data);
+        *(int*)data = -1;
+    }
+}
+
+static void a_port_that_becomes_free_is_taken(void** state) {
+    (void)state;
+    noPollCtx* const ctx = nopoll_ctx_new();
+    int holder = peer_listen(1);
+    const char* const port = peer_port(holder);
+    nopoll_log_set_handler(ctx, free_the_port, &holder);
+    noPollConn* const listener = nopoll_listener_new(ctx, "127.0.0.1", port);
+    assert_non_null(listener);
+    assert_int_equal(holder, -1);
+    nopoll_conn_close(listener);
+    nopoll_ctx_unref(ctx);
+}
+
+/* Any other error of bind fails at once. */
+static void other_errors_are_not_tried_again(void** state) {
+    (void)state;
+    if (!peer_has_ipv6()) skip();
+    levels seen = {0, 0};
+    noPollCtx* const ctx = nopoll_ctx_new();
+    nopoll_log_set_handler(ctx, count_levels, &seen);
+    const long start = test_now_ms();
+    errno = 0;
+    assert_null(nopoll_listener_new6(ctx, "fe80::1", "0")); /* no scope: EINVAL */
+    assert_int_equal(errno, EINVAL);
+    assert_true(test_now_ms() - start < 1000);
+    assert_int_equal(seen.warnings, 0);
+    assert_int_equal(seen.criticals, 1);
+    nopoll_ctx_unref(ctx);
+}
+
+/* --- the socket --- */
+
+static int option_of(int fd, int level, int name) {
+    int value = -1;
+    socklen_t size = sizeof value;
+    assert_int_equal(getsockopt(fd, level, name, &value, &size), 0);
+    return value;
+}
+
+static void listening_sockets_are_plain(void** state) {
+    (void)state;
+    noPollCtx* const ctx = nopoll_ctx_new();
+    noPollConn* const listener = nopoll_listener_new(ctx, "127.0.0.1", "0");
+    const int fd = nopoll_conn_socket(listener);
+    assert_true(fd >= 3);
+    assert_int_equal(fcntl(fd, F_GETFL) & O_NONBLOCK, 0);
+    assert_int_equal(fcntl(fd, F_GETFD) & FD_CLOEXEC, 0); /* programs hand them on */
+    assert_int_not_equal(option_of(fd, SOL_SOCKET, SO_REUSEADDR), 0);
+    assert_int_equal(option_of(fd, SOL_SOCKET, SO_REUSEPORT), 0);
+    assert_int_equal(option_of(fd, IPPROTO_TCP, TCP_NODELAY), 0);
+    nopoll_conn_close(listener);
+    nopoll_ctx_unref(ctx);
+}
+
+/* A listening socket tells the length of its queue in place of a count. */
+static void queues_are_long_enough(void** state) {
+    (void)state;
+    static const struct {
+        int wanted;
+        unsigned expected;
+    } queues[] = {{5, 128}, {0, 128}, {-1, 128}, {128, 128}, {200, 200}};
+    noPollCtx* const ctx = nopoll_ctx_new();
+    for (size_t i = 0; i < sizeof queues / sizeof *queues; i++) {
+        struct tcp_info info;
+        socklen_t size = sizeof info;
+        ctx->backlog = queues[i].wanted;
+        noPollConn* const listener = nopoll_listener_new(ctx, "127.0.0.1", "0");
+        memset(&info, 0, sizeof info);
+        assert_int_equal(getsockopt(nopoll_conn_socket(listener), IPPROTO_TCP, TCP_INFO, &info, &size),
+                         0);
+        assert_int_equal(info.tcpi_sacked, queues[i].expected);
+        nopoll_conn_close(listener);
+    }
+    nopoll_ctx_unref(ctx);
+}
+
+static void any_ipv6_listener_takes_ipv4_peers(void** state) {
+    (void)state;
+    if (!peer_has_ipv6()) skip();
+    noPollCtx* const ctx = nopoll_ctx_new();
+    noPollConn* const listener = nopoll_listener_new6(ctx, "::", "0");
+    if (option_of(nopoll_conn_socket(listener), IPPROTO_IPV6, IPV6_V6ONLY) == 0) {
+        const int fd = test_connect(test_port_of(nopoll_conn_socket(listener)));
+        noPollConn* const conn = nopoll_conn_accept(ctx, listener);
+        assert_string_equal(nopoll_conn_host(conn), "::ffff:127.0.0.1");
+        nopoll_conn_close(conn);
+        close(fd);
+    }
+    nopoll_conn_close(listener);
+    nopoll_ctx_unref(ctx);
+}
+
+/* A program that has closed its standard streams: no socket gets one of their numbers. */
+static void standard_numbers_are_left_free(void** state) {
+    (void)state;
+    const int saved = dup(0);
+    noPollCtx* const ctx = nopoll_ctx_new();
+    close(0);
+    noPollConn* const listener = nopoll_listener_new(ctx, "127.0.0.1", "0");
+    assert_true(nopoll_conn_socket(listener) >= 3);
+    noPollConn* const client =
+        nopoll_conn_new(ctx, "127.0.0.1", test_port(listener), NULL, NULL, NULL, NULL);
+    assert_true(nopoll_conn_socket(client) >= 3);
+    noPollConn* const conn = nopoll_conn_accept(ctx, listener);
+    assert_non_null(conn);
+    assert_true(nopoll_conn_socket(conn) >= 3);
+    nopoll_loop_wait(ctx, 1); /* makes its wake-up descriptors */
+    assert_false(peer_is_open(0));
+    nopoll_conn_close(client);
+    nopoll_conn_close(conn);
+    nopoll_conn_close(listener);
+    nopoll_ctx_unref(ctx);
+    dup2(saved, 0);
+    close(saved);
+}
+
+static void do_nothing(int number) {
+    (void)number;
+}
+
+static void accept_gives_up_after_five_signals(void** state) {
+    (void)state;
+    struct sigaction action;
+    struct sigaction before;
+    const struct itimerval often = {{0, 10000}, {0, 10000}};
+    const struct itimerval never = {{0, 0}, {0, 0}};
+    memset(&action, 0, sizeof action);
+    action.sa_handler = do_nothing; /* without SA_RESTART */
+    const int listening = peer_listen(1);
+    assert_int_equal(sigaction(SIGALRM, &action, &before), 0);
+    const long start = test_now_ms();
+    setitimer(ITIMER_REAL, &often, NULL);
+    errno = 0;
+    const int fd = nopoll_listener_accept(listening);
+    const int error = errno;
+    setitimer(ITIMER_REAL, &never, NULL);
+    sigaction(SIGALRM, &before, NULL);
+    assert_int_equal(fd, -1);
+    assert_int_equal(error, EINTR);
+    assert_true(test_now_ms() - start >= 40);
+    close(listening);
+}
+
+/* --- options --- */
+
+static void reused_options_live_as_long_as_the_listener(void** state) {
+    (void)state;
+    noPollCtx* const ctx = nopoll_ctx_new();
+    noPollConnOpts* const options = nopoll_conn_opts_new();
+    nopoll_conn_opts_set_reuse(options, nopoll_true);
+    nopoll_conn_opts_skip_origin_check(options, nopoll_true);
+    nopoll_conn_opts_set_max_frame_size(options, 77);
+    noPollConn* const one = nopoll_listener_new_opts(ctx, options, "127.0.0.1", "0");
+    noPollConn* const two = nopoll_listener_new_opts(ctx, options, "127.0.0.1", "0");
+    assert_int_equal(options->refs, 1); /* programs compare with 1 */
+    nopoll_conn_opts_free(options);
+    noPollConn* const listeners[] = {one, two};
+    for (int i = 0; i < 2; i++) {
+        static const char request[] = "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n"
+                                      "Connection: Upgrade\r\n"
+                                      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+                                      "Sec-WebSocket-Version: 13\r\n\r\n";
+        const int fd = test_connect(test_port_of(nopoll_conn_socket(listeners[i])));
+        noPollConn* const conn = nopoll_conn_accept(ctx, listeners[i]);
+        assert_true(nopoll_conn_get_max_frame_size(conn) == 77);
+        nopoll_conn_close(listeners[i]);
+        test_send_all(fd, request, strlen(request));
+        assert_int_equal(nopoll_conn_wait_until_connection_ready(conn, 5), 1);
+        nopoll_conn_close(conn);
+        close(fd);
+    }
+    nopoll_ctx_unref(ctx);
+}
+
+/* --- descriptors without object --- */
+
+static void sock_listen_gives_a_descriptor(void** state) {
+    (void)state;
+    noPollCtx* const ctx = nopoll_ctx_new();
+    const int fd = nopoll_listener_sock_listen(ctx, "127.0.0.1", "0");
+    assert_int_equal(nopoll_socket_is_valid(fd), 1);
+    assert_int_equal(option_of(fd, SOL_SOCKET, SO_ACCEPTCONN), 1);
+    assert_int_equal(nopoll_ctx_conns(ctx), 0);
+    assert_int_equal(nopoll_ctx_ref_count(ctx), 1);
+    close(fd);
+    assert_int_equal(nopoll_listener_sock_listen(NULL, "127.0.0.1", "0"), -2);
+    assert_int_equal(nopoll_listener_sock_listen(ctx, NULL, "0"), -2);
+    assert_int_equal(nopoll_listener_sock_listen(ctx, "127.0.0.1", NULL), -2);
+    assert_int_equal(nopoll_listener_sock_listen(ctx, "127.0.0.1", ""), -2);
+    assert_int_equal(nopoll_listener_sock_listen(ctx, "::1", "0"), -1);
+    assert_int_equal(nopoll_listener_sock_listen(ctx, "127.0.0.1", "70000"), -1);
+    assert_int_equal(
+        __nopoll_listener_sock_listen_internal(ctx, (noPollTransport)0, "127.0.0.1", "0"), -1);
+    assert_null(__nopoll_listener_new_opts_internal(ctx, (noPollTransport)0, NULL, "127.0.0.1", "0"));
+    assert_null(
+        __nopoll_listener_tls_new_opts_internal(ctx, (noPollTransport)3, NULL, "127.0.0.1", "0"));
+    noPollConn* const tls = __nopoll_listener_tls_new_opts_internal(ctx, NOPOLL_TRANSPORT_IPV4,
+                                                                    NULL, "127.0.0.1", "0");
+    assert_int_equal(nopoll_conn_is_tls_on(tls), 1);
+    nopoll_conn_close(tls);
+    nopoll_ctx_unref(ctx);
+}
+
+/* --- nopoll_listener_set_certificate --- */
+
+static void certificates_must_be_readable(void** state) {
+    (void)state;
+    char folder[] = "/tmp/nopoll-listener-XXXXXX";
+    char one[64];
+    char two[64];
+    char missing[64];
+    test_log* const log = calloc(1, sizeof *log);
+    assert_non_null(mkdtemp(folder));
+    snprintf(one, sizeof one, "%s/one", folder);
+    snprintf(two, sizeof two, "%s/two", folder);
+    snprintf(missing, sizeof missing, "%s/missing", folder);
+    close(open(one, O_WRONLY | O_CREAT, 0600));
+    close(open(two, O_WRONLY | O_CREAT, 0600));
+    noPollCtx* const ctx = nopoll_ctx_new();
+    nopoll_log_set_handler(ctx, test_log_record, log);
+    noPollConn* const listener = nopoll_listener_tls_new(ctx, "127.0.0.1", "0");
+    assert_int_equal(nopoll_listener_set_certificate(NULL, one, two, NULL), 0);
+    assert_int_equal(nopoll_listener_set_certificate(listener, NULL, two, NULL), 0);
+    assert_int_equal(nopoll_listener_set_certificate(listener, one, NULL, NULL), 0);
+    assert_null(listener->certificate);
+    assert_int_equal(nopoll_listener_set_certificate(listener, one, two, two), 1); /* any content */
+    assert_string_equal(listener->certificate, one);
+    assert_string_equal(listener->private_key, two);
+    assert_string_equal(listener->chain_certificate, two);
+    assert_int_equal(log->criticals, 0);
+    /* A missing file: nothing changes. */
+    assert_int_equal(nopoll_listener_set_certificate(listener, missing, one, NULL), 0);
+    assert_int_equal(nopoll_listener_set_certificate(listener, two, missing, NULL), 0);
+    assert_int_equal(nopoll_listener_set_certificate(listener, two, one, missing), 0);
+    assert_int_equal(log->criticals, 3);
+    assert_string_equal(listener->certificate, one);
+    assert_string_equal(listener->private_key, two);
+    assert_string_equal(listener->chain_certificate, two);
+    /* Replaced; a chain stays when none is given. */
+    assert_int_equal(nopoll_listener_set_certificate(listener, two, one, NULL), 1);
+    assert_string_equal(listener->certificate, two);
+    assert_string_equal(listener->private_key, one);
+    assert_string_equal(listener->chain_certificate, two);
+    nopoll_conn_close(listener);
+    nopoll_ctx_unref(ctx);
+    unlink(one);
+    unlink(two);
+    rmdir(folder);
+    free(log);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(arguments_are_judged),
+        cmocka_unit_test(no_context_no_listener),
+        cmocka_unit_test(service_names_are_ports),
+        cmocka_unit_test(a_port_in_use_is_tried_again),
+        cmocka_unit_test(a_port_that_becomes_free_is_taken),
+        cmocka_unit_test(other_errors_are_not_tried_again),
+        cmocka_unit_test(listening_sockets_are_plain),
+        cmocka_unit_test(queues_are_long_enough),
+        cmocka_unit_test(any_ipv6_listener_takes_ipv4_peers),
+        cmocka_unit_test(standard_numbers_are_left_free),
+        cmocka_unit_test(accept_gives_up_after_five_signals),
+        cmocka_unit_test(reused_options_live_as_long_as_the_listener),
+        cmocka_unit_test(sock_listen_gives_a_descriptor),
+        cmocka_unit_test(certificates_must_be_readable),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
