@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What the program around the two connections does: handlers that send, close, give references
 // back and stop, and the calls outside them. Each decision is a byte of the input.
+#include <nopoll_private.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -170,6 +171,36 @@ void take_descriptor_away(Side& side) {
 
 // --- handlers ----------------------------------------------------------------------------------
 
+// The program's own functions in the place of the socket's: they move less than they could, nothing
+// at times, and do what handlers do.
+int own_receive(noPollConn* conn, char* buffer, int size) {
+    Side& side = side_of(nopoll_conn_get_hook(conn));
+    const Running running(side.world->depth);
+    const unsigned choice = side.world->input.byte();
+    if (choice > 250 && side.conn != nullptr) act_in_handler(side);
+    const int fd = nopoll_conn_socket(conn);
+    if (choice % 8 == 7 || fd < 0) {
+        errno = fd < 0 ? EBADF : EWOULDBLOCK;
+        return choice % 16 == 7 ? -2 : -1;
+    }
+    const auto most = std::min(static_cast<std::size_t>(size), std::size_t{choice % 64 + 1});
+    return static_cast<int>(::recv(fd, buffer, most, MSG_DONTWAIT));
+}
+
+int own_send(noPollConn* conn, char* bytes, int size) {
+    Side& side = side_of(nopoll_conn_get_hook(conn));
+    const Running running(side.world->depth);
+    const unsigned choice = side.world->input.byte();
+    if (choice > 250 && side.conn != nullptr) act_in_handler(side);
+    const int fd = nopoll_conn_socket(conn);
+    if (choice % 8 == 7 || fd < 0) {
+        errno = fd < 0 ? EBADF : EWOULDBLOCK;
+        return choice % 16 == 7 ? -2 : -1;
+    }
+    const auto most = std::min(static_cast<std::size_t>(size), std::size_t{choice % 64} * 8 + 1);
+    return static_cast<int>(::send(fd, bytes, most, MSG_DONTWAIT | MSG_NOSIGNAL));
+}
+
 nopoll_bool on_open(noPollCtx* /*ctx*/, noPollConn* conn, noPollPtr data) {
     Side& side = side_of(nopoll_conn_get_hook(conn));
     FUZZ_CHECK(&side == &side_of(data) || side.world->one_context);
@@ -200,6 +231,11 @@ void on_close(noPollCtx* /*ctx*/, noPollConn* conn, noPollPtr data) {
 }
 
 }  // namespace
+
+void use_own_functions(Side& side) {
+    side.conn->receive = own_receive;
+    side.conn->send = own_send;
+}
 
 void take_handlers(Side& side) {
     nopoll_conn_set_hook(side.conn, &side);

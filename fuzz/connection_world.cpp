@@ -104,6 +104,8 @@ void World::make_server(int fd) {
     FUZZ_CHECK(accepted == (nopoll_conn_is_ok(server.conn) != nopoll_false));
     server.may_block = (choice & 4U) != 0;
     if (accepted && !server.may_block) nopoll_conn_set_sock_block(fd, nopoll_false);
+    // Not where a send may wait: nobody would let it go on.
+    if (!server.may_block && (choice & 8U) != 0) use_own_functions(server);
 }
 
 void World::make_client(int fd) {
@@ -123,6 +125,7 @@ void World::make_client(int fd) {
     FUZZ_CHECK(client.conn != nullptr && nopoll_conn_is_ok(client.conn) != nopoll_false);
     client.owned = 1;
     take_handlers(client);
+    if ((choice & 16U) != 0) use_own_functions(client);
 }
 
 void World::run() {

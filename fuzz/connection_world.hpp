@@ -76,5 +76,6 @@ void act_in_handler(Side& side);  // inside: sends, closes, stops, ...
 void give_up_reference(Side& side);
 void close_side(Side& side);
 void take_handlers(Side& side);
+void use_own_functions(Side& side);
 
 }  // namespace nopoll::fuzz

@@ -69,6 +69,8 @@ def _close(case, link):
                                                    " or ".join(map(str, case.codes)))
     if not link.ended:
         return FAILED, "the other side does not end the connection"
+    if link.ended == "reset":
+        return UNCLEAN, "TCP was reset behind the Close frame"
     return (OK, "") if case.codes else (INFO, "code %s" % link.close_code)
 
 

@@ -17,7 +17,9 @@ def closing(*several):
 
 def _order():
     close = (CLOSE, NORMAL)
-    yield Case("7.1.1", "text, then Close", closing((TEXT, HELLO), close), ok=[("text", HELLO)])
+    # Section 5.5.1 lets an echo that has not begun give way to the Close.
+    yield Case("7.1.1", "text, then Close", closing((TEXT, HELLO), close), ok=[("text", HELLO)],
+               lax=[[]])
     yield Case("7.1.2", "two Close frames", closing(close, close))
     yield Case("7.1.3", "Close, then a ping", closing(close, (PING, HELLO)))
     yield Case("7.1.4", "Close, then text", closing(close, (TEXT, HELLO)))

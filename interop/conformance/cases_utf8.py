@@ -5,7 +5,7 @@ from cases_framing import MORE, sends
 from frames import CONTINUATION, TEXT
 
 INVALID = {"fails": True, "codes": (1007,)}
-GREEK = "κόσμε".encode()
+GREEK = "κ\u1f79σμε".encode()  # the omicron takes three octets: 11 in all
 MIXED = "Hello-µ@ßöäüàá-UTF-8!!".encode()
 SURROGATE = GREEK + b"\xed\xa0\x80" + b"edited"
 # The first octets of a bad sequence are still good: it becomes one at \x90.
@@ -91,9 +91,9 @@ def _surrogate(value):
 
 
 LOW, HIGH = (0xd800, 0xdb7f, 0xdb80, 0xdbff), (0xdc00, 0xdf80, 0xdfff)
-MISSING = [unchecked(0, size)[:-1] for size in range(2, 7)] + [
-    unchecked((1 << 5 * size + 1 if size > 2 else 1 << 11) - 1, size)[:-1] for size in range(2, 7)]
-LONGEST = [(1 << 5 * size + 1 if size > 2 else 1 << 11) - 1 for size in range(1, 7)]
+LARGEST = {2: 0x7ff, 3: 0xffff, 4: 0x1fffff, 5: 0x3ffffff, 6: 0x7fffffff}  # by length
+MISSING = [unchecked(value, size)[:-1] for values in (dict.fromkeys(LARGEST, 0), LARGEST)
+           for size, value in values.items()]
 
 
 def _leads(first, count):
@@ -102,7 +102,7 @@ def _leads(first, count):
 
 NON_CHARACTERS = [plane << 16 | low for plane in range(17) for low in (0xfffe, 0xffff)]
 OVERLONG_MOST = [unchecked(value, size) for size, value in
-                 ((2, 0x7f), (3, 0x7ff), (4, 0xffff), (5, 0x1fffff), (6, 0x3ffffff))]
+                 zip(LARGEST, (0x7f, *LARGEST.values()))]
 
 # group: (what, valid, sequences); where valid is a function it is asked for each sequence
 GROUPS = {
@@ -115,8 +115,8 @@ GROUPS = {
                                                     unchecked(0x4000000, 6)]),
     9: ("last sequence of a length", True, [b"\x7f", unchecked(0x7ff, 2), unchecked(0xffff, 3),
                                             unchecked(0x10ffff, 4)]),
-    10: ("last sequence of length 4, 5 and 6", False, [unchecked(value, size) for size, value in (
-        (4, 0x1fffff), (5, 0x3ffffff), (6, 0x7fffffff))]),
+    10: ("last sequence of length 4, 5 and 6", False, [unchecked(LARGEST[size], size)
+                                                       for size in (4, 5, 6)]),
     11: ("boundary", None, [unchecked(0xd7ff, 3), unchecked(0xe000, 3), unchecked(0xfffd, 3),
                             unchecked(0x10ffff, 4), unchecked(0x110000, 4)]),
     12: ("unexpected continuation octets", False, [b"\x80", b"\xbf"] + [

@@ -6,6 +6,7 @@ import shutil
 
 from . import browser, proxies
 from .peer import CLIENT_FEATURES, LIMIT, SERVER_FEATURES, Peer, Skip, without
+from .process import run as run_command
 
 
 async def websockets(world):
@@ -35,11 +36,9 @@ async def autobahn(world):
 
 
 async def node_ws(world):
-    if not shutil.which("node"):
-        raise Skip("there is no program node")
     modules = os.path.join(world.programs, "node", "node_modules")
-    if not os.path.isdir(os.path.join(modules, "ws")):
-        raise Skip("the npm package ws could not be installed")
+    if not shutil.which("node") or not os.path.isdir(os.path.join(modules, "ws")):
+        raise Skip(world.why_not("node"))
     command = ["node", os.path.join(world.peers, "node", "peer.js")]
     return Peer("node ws", [*command, "client"], [*command, "server"],
                 environment={"NODE_PATH": modules})
@@ -61,7 +60,28 @@ async def websocketpp(world):
     return compiled(world, "WebSocket++", "websocketpp_peer")
 
 
+async def libwebsockets(world):
+    # It answers pings without telling its program.
+    server = [feature.replace("ping-sent", "ping-unseen") for feature in SERVER_FEATURES]
+    return compiled(world, "libwebsockets", "libwebsockets_peer",
+                    client_features=without(CLIENT_FEATURES, "ping-sent"), server_features=server)
+
+
+async def curl(_world):
+    """Asks for nothing but what it can do: WebSocket is in none of Debian 12's curl packages."""
+    if not shutil.which("curl"):
+        raise Skip("there is no program curl")
+    _status, output = await run_command("curl", "--version")
+    protocols = next((line.split()[1:] for line in output.split("\n")
+                      if line.startswith("Protocols:")), [])
+    if "ws" not in protocols:
+        raise Skip("%s was built without WebSocket, 'ws' is not among its protocols"
+                   % " ".join(output.split()[:2]))
+    raise Skip("this curl has WebSocket, but there is no peer program for it here yet")
+
+
 PEERS = {"websockets": websockets, "nginx": nginx, "haproxy": haproxy, "chromium": browser.run,
          "node-ws": node_ws, "aiohttp": aiohttp, "autobahn": autobahn, "beast": beast,
-         "websocketpp": websocketpp}
-LONG = set()
+         "websocketpp": websocketpp, "libwebsockets": libwebsockets, "curl": curl}
+# Left out of the short run: their headers take long to install and to compile.
+LONG = {"beast", "websocketpp"}

@@ -113,6 +113,10 @@ Connection* Acceptor::accept(Context& context, Connection& listener, AcceptWaiti
         }
     };
     Given given{net::above_standard(net::UniqueFd(fd))};
+    if (!given.fd.valid()) {  // a standard stream was closed, and no other number is left
+        error = EMFILE;
+        return nullptr;
+    }
     try {  // a loop goes on with its other connections, and tries again later
         return accept_socket(context, listener, given.fd.get(), given.made);
     } catch (const std::bad_alloc&) {

@@ -119,9 +119,19 @@ void Connection::attach_tls(SSL_CTX* tls_context, SSL* tls) {
 void Connection::set_descriptor(int fd) {
     {
         const std::lock_guard guard(mutex_);
-        store_field(session, fd);
+        exchange_descriptor_locked(fd);
     }
     context_.changed();
+}
+
+// The context's lock, so that no loop starts to watch the old one any more. What the loops' engines
+// know of it ends while it is still open.
+int Connection::exchange_descriptor_locked(int fd) {
+    const std::lock_guard guard(context_.mutex());
+    const int old = exchange_field(session, fd);
+    ++descriptor_number_;
+    if (old != NOPOLL_INVALID_SOCKET && old != fd) context_.release_descriptor(old);
+    return old;
 }
 
 ReaderClaim::ReaderClaim(Connection& connection) : connection_(connection) {

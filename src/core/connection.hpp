@@ -110,6 +110,8 @@ public:
     Context& context() const { return context_; }
     int descriptor() const { return load_field(session); }
     bool is_ok() const { return descriptor() != NOPOLL_INVALID_SOCKET; }
+    // How many descriptors it has had; with the context's lock held.
+    unsigned descriptor_number() const { return descriptor_number_; }
     bool is_listener() const { return role == NOPOLL_ROLE_MAIN_LISTENER; }
     bool is_client() const { return role == NOPOLL_ROLE_CLIENT; }
     Phase phase() const { return phase_.load(std::memory_order_acquire); }
@@ -184,9 +186,14 @@ public:
     Wish wish();
     // Another thread reads, or runs a handler of this connection. Waits are woken when it is done.
     bool read_elsewhere();
+    // It is dead, and a loop may unregister it now.
+    bool may_be_dropped();
     // One attempt, without waiting; what it writes of the program's frame becomes its credit.
     void write_pending();
     bool wants_to_write() const { return wants_write_.load(); }
+    // What was gathered, or is held back by the kernel, goes out now.
+    void finish_batch();
+    bool read_by_this_thread() const { return reader_.load() == this_thread_token(); }
     // One turn: writes what is pending, goes on with the handshake, delivers messages.
     void dispatch(bool writable, std::uint64_t stops_at_start);
     // Monotonic time by which the opening handshake must be over; 0: no limit.
@@ -203,6 +210,7 @@ private:
     Connection(Context& context, noPollRole role, bool strict);
     ~Connection();
     static Connection* from_face(::noPollConn* handle) { return static_cast<Connection*>(handle); }
+    // Inside a handler of its handshake or its receive function: no reading in this thread.
     bool in_own_handshake_handler() const;
     void replace_text(char*& field, std::string_view value);  // mutex_ held
 
@@ -300,17 +308,19 @@ private:
     bool others_write() const;
     std::optional<protocol::MaskingKey> next_mask_key();
     void update_write_interest();
-    void finish_batch();
+    void push_locked();
 
     // ending
     bool send_close_frame_locked(Lock& lock, std::span<const std::byte> body);
     void give_up_descriptor(Ending ending);
+    int exchange_descriptor_locked(int fd);
 
     Context& context_;
     mutable Mutex mutex_;
     std::atomic<int> holds_{1};  // 1 for all visible references, 1 per pin
     std::size_t slot_ = static_cast<std::size_t>(-1);
     std::atomic<int> registrations_{0};
+    unsigned descriptor_number_ = 0;  // guarded by the context's lock
     bool holds_context_ = false;  // the context reference of the first registration
 
     // Options: the face's `opts` on listeners (one reference, or a hidden hold when reused), a hidden
@@ -334,6 +344,7 @@ private:
     std::atomic<Phase> phase_{Phase::awaiting_head};
     std::atomic<bool> input_at_hand_{false};
     bool handshake_handler_running_ = false;
+    bool receive_running_ = false;  // the program's function in the place of the socket's
     bool handshake_abandoned_ = false;  // a handler of it threw, or ended its thread
     bool direct_reader_ = false;
     protocol::FrameDecoder decoder_;
@@ -372,6 +383,7 @@ private:
 
     // Ending.
     std::atomic<bool> ending_{false};  // on_close runs, or the descriptor is being given up
+    std::atomic<int> closes_running_{0};
     std::atomic<bool> closed_before_{false};  // nopoll_conn_close was called on it once already
     std::string tls_note_;             // why TLS refused, found inside a TLS callback
 };

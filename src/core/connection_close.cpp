@@ -51,7 +51,7 @@ void Connection::give_up_descriptor(Ending ending) {
             if (outbox_.queued_bytes() > 0) flush_locked(lock);
             if (ssl != nullptr) net::tls_close_notify(ssl);
         }
-        const int number = exchange_field(session, NOPOLL_INVALID_SOCKET);
+        const int number = exchange_descriptor_locked(NOPOLL_INVALID_SOCKET);
         if (ending != Ending::descriptor_lost) fd.reset(number);
         if (fd.valid() && outbox_.queued_bytes() > 0) linger.outbox.swap(outbox_);
         outbox_.clear();
@@ -97,6 +97,15 @@ bool Connection::send_close_frame_locked(Lock& lock, std::span<const std::byte> 
 
 void Connection::close(int status, std::string_view reason) {
     const ConnectionPin pin(*this);
+    struct Closing {
+        Connection& connection;
+        explicit Closing(Connection& closing) : connection(closing) { ++connection.closes_running_; }
+        ~Closing() {
+            if (--connection.closes_running_ == 0) connection.context_.changed();
+        }
+    };
+    // What happens to references must not depend on how soon a loop sees that the socket is gone.
+    const Closing closing(*this);
     if (is_ok() && !ending_.load()) {
         CloseBody body;
         std::size_t size = 0;

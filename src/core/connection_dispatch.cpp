@@ -24,6 +24,12 @@ bool Connection::read_elsewhere() {
     return reader_.load() != nullptr;
 }
 
+// Not while a handler runs elsewhere, because the registry's may be the last reference, nor inside a
+// close, which unregisters by itself.
+bool Connection::may_be_dropped() {
+    return !is_ok() && closes_running_.load() == 0 && !read_elsewhere();
+}
+
 Connection::Wish Connection::wish() {
     Wish wish;
     if (!is_ok()) return wish;
@@ -95,13 +101,15 @@ void Connection::dispatch(bool writable, std::uint64_t stops_at_start) {
         context_.changed();
         return;
     }
-    if (!is_ok()) return;
+    if (!is_ok() || in_own_handshake_handler()) return;
     struct EndOfTurn {  // also when a handler throws
         Connection& connection;
         ~EndOfTurn() {
-            if (connection.reader_depth_ > 1) return;  // a nested wait: the outer turn goes on
             connection.finish_batch();
-            if (!connection.is_ok()) connection.input_.drop(connection.context_.input_buffers());
+            // In a nested wait the outer turn goes on afterwards.
+            if (connection.reader_depth_ == 1 && !connection.is_ok())
+                connection.input_.drop(connection.context_.input_buffers());
+            connection.input_at_hand_.store(false);  // so that what is left is a change
             connection.note_input_state();
         }
     };
@@ -137,7 +145,10 @@ void Connection::take_turn(bool read_ahead, std::uint64_t stops_at_start) {
             case Got::piece:
             case Got::partial: {
                 Message* const message = Message::from_piece(decoder_.take_piece());
-                more_follows_.store(read_ahead && ssl == nullptr && buffered_frame_complete(),
+                // A wait inside the handler serves what is at hand without asking the socket.
+                const bool at_hand = buffered_frame_complete() || decrypted_bytes() > 0;
+                input_at_hand_.store(at_hand);
+                more_follows_.store(at_hand && read_ahead && ssl == nullptr,
                                     std::memory_order_relaxed);
                 deliver(message);
                 if (!turn_goes_on(stops_at_start) || direct_reader_) return;

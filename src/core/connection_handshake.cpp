@@ -28,8 +28,9 @@ constexpr std::size_t kHeadChunk = 4096;
 }  // namespace
 
 bool Connection::in_own_handshake_handler() const {
-    // The flag is the reader's, so who reads comes first.
-    return reader_.load() == this_thread_token() && handshake_handler_running_;
+    // The flags are the reader's, so who reads comes first.
+    return reader_.load() == this_thread_token() &&
+           (handshake_handler_running_ || receive_running_);
 }
 
 bool Connection::origin_needed() const {
@@ -258,7 +259,7 @@ void Connection::apply_head_step(const protocol::HeadStep& step) {
 bool Connection::take_head_line(std::string_view line) {
     const ConnectionPin pin(*this);
     const ReaderClaim claim(*this);
-    if (!claim || !is_ok() || !opening_ || line.empty()) return false;
+    if (!claim || !is_ok() || !opening_ || line.empty() || in_own_handshake_handler()) return false;
     const protocol::HeadStep head =
         opening_->server ? opening_->server->take_line(line)
                          : (opening_->client ? opening_->client->take_line(line) : protocol::HeadStep{});
@@ -272,6 +273,7 @@ bool Connection::check_head() {
     const ConnectionPin pin(*this);
     const ReaderClaim claim(*this);
     if (!claim || !is_ok() || !opening_ || phase() != Phase::awaiting_head) return false;
+    if (in_own_handshake_handler()) return false;
     return finish_head() == Progress::done;
 }
 

@@ -55,6 +55,13 @@ IoResult Connection::receive_bytes(std::span<std::byte> room) {
     if (custom_receive()) {
         const noPollRead function = load_field(receive);
         const int size = static_cast<int>(std::min<std::size_t>(room.size(), 1U << 30));
+        struct Running {  // reads from inside it find nothing: they would change what is read into
+            bool& flag;
+            bool before;
+            ~Running() { flag = before; }
+        };
+        const Running running{receive_running_, receive_running_};
+        receive_running_ = true;
         errno = 0;
         const int got = function(this, reinterpret_cast<char*>(room.data()), size);
         const int error = errno;
@@ -350,7 +357,10 @@ MessageResult Connection::next_message() {
     if (load_field(pending_ssl_connect) != 0) return {nullptr, EWOULDBLOCK};
     const ReaderClaim claim(*this);
     if (!claim || in_own_handshake_handler()) return {nullptr, EWOULDBLOCK};
-    if (claim.outermost()) direct_reader_ = true;
+    if (claim.outermost())
+        direct_reader_ = true;
+    else
+        finish_batch();
     switch (ready_to_read(false)) {
         case Progress::waiting: return {nullptr, is_ok() ? EWOULDBLOCK : 0};
         case Progress::ended: return {nullptr, 0};
@@ -436,7 +446,10 @@ CallResult Connection::read(std::span<char> buffer, bool block, long timeout_ms)
     std::memset(buffer.data(), 0, buffer.size());
     const ReaderClaim claim(*this);
     if (!claim) return {-1, EWOULDBLOCK};
-    if (claim.outermost()) direct_reader_ = true;
+    if (claim.outermost())
+        direct_reader_ = true;
+    else
+        finish_batch();
     if (!block) return read_once(buffer);
 
     const net::Deadline deadline =

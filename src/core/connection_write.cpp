@@ -62,9 +62,9 @@ struct Connection::FrameBytes {
     std::size_t payload_sent() const { return sent > header_size ? sent - header_size : 0; }
 };
 
-bool Connection::others_write() const {
-    return exclusive_writer_ != nullptr && exclusive_writer_ != this_thread_token();
-}
+// Somebody is inside a frame with the lock let go: another thread, or this one, whose send function
+// has called back.
+bool Connection::others_write() const { return exclusive_writer_ != nullptr; }
 
 bool Connection::custom_send() const {
     const noPollRead function = load_field(send);
@@ -312,6 +312,7 @@ CallResult Connection::write_frame(Lock& lock, FrameBytes& frame) {
 
 // The socket takes no more now, or other bytes have to go first.
 CallResult Connection::keep_rest(Lock& lock, const FrameBytes& frame) {
+    if (!is_ok()) return {-1, EPIPE};  // the send function has closed the connection
     const std::size_t left = frame.size() - frame.sent;
     const int whole = clamp_int(frame.payload_size);
     if (batching_ || queue_applies_locked()) {
@@ -511,6 +512,7 @@ CallResult Connection::flush_writes(long timeout_us, int previous) {
             const FlushResult flushed = flush_locked(lock);
             written += flushed.program_payload;
             if (flushed.state == Flush::failed) return {clamp_int(written), flushed.error};
+            push_locked();
             if (flushed.state == Flush::empty) return {clamp_int(written), kKeepErrno};
             // Only the queue of a slow reader is left: while a loop runs nobody waits for that.
             if (outbox_.pending_bytes() == 0 && queue_applies_locked())
@@ -521,7 +523,13 @@ CallResult Connection::flush_writes(long timeout_us, int previous) {
     }
 }
 
-// The end of a loop's turn: what was gathered or held back by the kernel goes out now.
+void Connection::push_locked() {
+    if (!kernel_holds_) return;
+    kernel_holds_ = false;
+    if (is_ok()) net::push_tcp(descriptor());
+}
+
+// The end of a loop's turn, or a handler that begins to wait for an answer.
 void Connection::finish_batch() {
     more_follows_.store(false, std::memory_order_relaxed);
     Lock lock(mutex_);
@@ -529,9 +537,7 @@ void Connection::finish_batch() {
         batching_ = false;
         flush_locked(lock);
     }
-    if (!kernel_holds_) return;
-    kernel_holds_ = false;
-    if (is_ok()) net::push_tcp(descriptor());
+    push_locked();
 }
 
 }  // namespace nopoll::core

@@ -4,13 +4,13 @@
 
 #include <csignal>
 #include <new>
-#include <unistd.h>
 
 #include "core/connection.hpp"
 #include "core/exported_state.hpp"
 #include "core/io_engine.hpp"
 #include "core/log.hpp"
 #include "net/clock.hpp"
+#include "net/process.hpp"
 #include "net/readiness.hpp"
 
 namespace nopoll::core {
@@ -73,8 +73,10 @@ Context::~Context() = default;
 void Context::destroy(Context* context) {
     const net::Deadline deadline = net::Deadline::after_us(kLastWritesUs);
     for (Linger& linger : context->lingering_) {
-        while (advance_linger(linger, net::now_us()) == LingerState::waiting)
+        LingerState state = LingerState::waiting;
+        while ((state = advance_linger(linger, net::now_us())) == LingerState::waiting)
             if (net::wait_writable(linger.fd.get(), deadline) != net::Ready::yes) break;
+        if (state == LingerState::done) close_gracefully(std::move(linger.fd));
     }
     if (context->io_engine != nullptr) release_io_engine(context->io_engine);
     delete context;
@@ -118,7 +120,8 @@ bool Context::unregister_connection(Connection& connection) {
         const std::lock_guard guard(mutex_);
         if (!registry_.remove(&connection, connection.slot_)) return false;
         store_field(conn_num, registry_.count());
-        connection.registrations_.fetch_sub(1);
+        if (connection.registrations_.fetch_sub(1) == 1 && connection.is_ok())
+            release_descriptor(connection.descriptor());
     }
     connection.unref();
     changed();
@@ -225,14 +228,35 @@ void Context::leave_wait(Sleeper& sleeper) {
 std::unique_ptr<WatchSet> Context::take_watch_set(const Sleeper& sleeper) {
     const std::lock_guard guard(mutex_);
     std::unique_ptr<WatchSet> set = std::move(watch_set_);
-    const bool good = set && set->process == ::getpid() && set->sleeper == &sleeper &&
+    const bool good = set && set->process == net::process_id() && set->sleeper == &sleeper &&
                       set->pipe_generation == sleeper.pipe.generation();
-    return good ? std::move(set) : nullptr;
+    if (!good) return nullptr;
+    sets_in_use_.push_back(set.get());
+    return set;
 }
 
 void Context::give_watch_set(std::unique_ptr<WatchSet> set) {
     const std::lock_guard guard(mutex_);
+    std::erase(sets_in_use_, set.get());
     watch_set_ = std::move(set);
+}
+
+void Context::add_watch_set(WatchSet& set) {
+    const std::lock_guard guard(mutex_);
+    sets_in_use_.push_back(&set);
+}
+
+void Context::end_watch_set(const WatchSet& set) {
+    const std::lock_guard guard(mutex_);
+    std::erase(sets_in_use_, &set);
+}
+
+// Not the sets that a fork has brought here: behind them is the parent's own.
+void Context::release_descriptor(int fd) {
+    const pid_t process = net::process_id();
+    if (watch_set_ && watch_set_->process == process) watch_set_->engine->release(fd);
+    for (WatchSet* const set : sets_in_use_)
+        if (set->process == process) set->engine->release(fd);
 }
 
 void Context::adopt_lingering(Linger linger) {

@@ -120,6 +120,11 @@ public:
     // The outermost wait's set outlives it; nullptr when there is none that is still good.
     std::unique_ptr<WatchSet> take_watch_set(const Sleeper& sleeper);
     void give_watch_set(std::unique_ptr<WatchSet> set);
+    // Sets that waits work with, from making or taking them until they are given or ended.
+    void add_watch_set(WatchSet& set);
+    void end_watch_set(const WatchSet& set);
+    // With mutex() held, before the descriptor is closed or goes to somebody else.
+    void release_descriptor(int fd);
 
     // Sockets of closed connections with bytes still to be written.
     LingerList& lingering() { return lingering_; }
@@ -149,7 +154,8 @@ private:
     std::atomic<std::uint64_t> freed_{0};
     std::atomic<int> waits_{0};
     SleeperList sleepers_;
-    std::unique_ptr<WatchSet> watch_set_;
+    std::unique_ptr<WatchSet> watch_set_;  // of the last outermost wait
+    std::vector<WatchSet*> sets_in_use_;
     LingerList lingering_;
 };
 

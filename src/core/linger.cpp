@@ -27,10 +27,7 @@ void close_gracefully(net::UniqueFd fd) {
 LingerState advance_linger(Linger& linger, std::int64_t now_us) {
     for (;;) {
         const std::span<const std::byte> bytes = linger.outbox.next();
-        if (bytes.empty()) {
-            close_gracefully(std::move(linger.fd));
-            return LingerState::done;
-        }
+        if (bytes.empty()) return LingerState::done;
         const net::IoResult sent =
             net::send(linger.fd.get(), bytes, {}, !linger.outbox.last_segment());
         switch (sent.status) {

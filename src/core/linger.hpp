@@ -24,7 +24,7 @@ struct Linger {
 // What a step came to.
 enum class LingerState { waiting, done, gave_up, failed };
 
-// Writes what the socket takes; at the end half-closes, drains and closes.
+// Writes what the socket takes. The caller ends the descriptor: close_gracefully() when it is done.
 LingerState advance_linger(Linger& linger, std::int64_t now_us);
 
 using LingerList = std::vector<Linger>;

@@ -8,12 +8,12 @@
 #include <cstring>
 #include <fcntl.h>
 #include <optional>
-#include <unistd.h>
 
 #include "core/accept.hpp"
 #include "core/io_engine.hpp"
 #include "core/log.hpp"
 #include "loop/engines.hpp"
+#include "net/process.hpp"
 
 namespace nopoll::core {
 namespace {
@@ -57,6 +57,7 @@ LoopRunner::LoopRunner(Context& context)
 
 LoopRunner::~LoopRunner() {
     if (set_ && outermost_) context_.give_watch_set(std::move(set_));
+    if (set_) context_.end_watch_set(*set_);
     if (outermost_) {
         noPollIoEngine* const engine = exchange_field(context_.io_engine, nullptr);
         if (engine != nullptr) release_io_engine(engine);
@@ -72,6 +73,7 @@ CallResult LoopRunner::run(std::int64_t timeout_us) {
         limits = {net::Deadline::after_us(timeout_us),
                   net::Deadline::after_us(std::max(timeout_us, kShortestWaitUs))};
     store_field(context_.keep_looping, 1);
+    if (!outermost_) finish_batches();
     if (outermost_ && load_field(context_.io_engine) != nullptr)
         return run_programs_engine(limits);
     if (outermost_) {
@@ -87,9 +89,10 @@ CallResult LoopRunner::run(std::int64_t timeout_us) {
         set_ = std::make_unique<WatchSet>();
         set_->engine = loop::make_engine(context_.engine_type.load());
         if (!set_->engine) return {kLoopFailed, errno};
-        set_->process = ::getpid();
+        set_->process = net::process_id();
         set_->sleeper = &sleeper_;
         set_->pipe_generation = sleeper_.pipe.generation();
+        context_.add_watch_set(*set_);
     }
     return run_own_engine(limits);
 }
@@ -104,6 +107,7 @@ bool LoopRunner::finished(const Limits& limits, bool idle, CallResult& result) c
 
 CallResult LoopRunner::run_own_engine(const Limits& limits) {
     for (;;) {
+        if (set_->process != net::process_id()) start_anew();  // a handler forked, and this is the child
         sync();
         const int ready = wait(limits.when_idle);
         if (ready < 0 && ready != -EBADF) return {kLoopFailed, -ready};
@@ -122,28 +126,41 @@ CallResult LoopRunner::run_own_engine(const Limits& limits) {
     }
 }
 
+// Each connection that is chosen, one after the other, without a lock: no memory is needed for it.
+template <class Choose, class Visit>
+void LoopRunner::visit(Choose choose, Visit visit) {
+    for (std::size_t slot = 0;; ++slot) {
+        std::optional<ConnectionPin> pin;
+        Connection* chosen = nullptr;
+        {
+            const std::lock_guard guard(context_.mutex());
+            const Registry& registry = context_.registry();
+            while (slot < registry.slots() && chosen == nullptr) {
+                Connection* const connection = registry.at(slot);
+                if (connection != nullptr && choose(*connection))
+                    chosen = connection;
+                else
+                    ++slot;
+            }
+            if (chosen == nullptr) return;
+            pin.emplace(*chosen);
+        }
+        visit(*chosen);
+    }
+}
+
 // Sends did not wait, because this loop would write for them: what their sockets take by now goes
 // out. The rest is left to the next wait, or to a send that does wait.
 void LoopRunner::write_queues() {
     if (!writers_ && synced_once_ && context_.change_count() == synced_changes_) return;
-    for (std::size_t slot = 0;; ++slot) {
-        std::optional<ConnectionPin> pin;
-        Connection* writer = nullptr;
-        {
-            const std::lock_guard guard(context_.mutex());
-            const Registry& registry = context_.registry();
-            while (slot < registry.slots() && writer == nullptr) {
-                Connection* const connection = registry.at(slot);
-                if (connection != nullptr && connection->wants_to_write())
-                    writer = connection;
-                else
-                    ++slot;
-            }
-            if (writer == nullptr) return;
-            pin.emplace(*writer);
-        }
-        writer->write_pending();
-    }
+    visit([](const Connection& connection) { return connection.wants_to_write(); },
+          [](Connection& connection) { connection.write_pending(); });
+}
+
+// A wait inside a handler, perhaps for an answer to what that handler has just sent.
+void LoopRunner::finish_batches() {
+    visit([](const Connection& connection) { return connection.read_by_this_thread(); },
+          [](Connection& connection) { connection.finish_batch(); });
 }
 
 // --- what is watched ---------------------------------------------------------------------------
@@ -181,12 +198,12 @@ LoopRunner::Leavers LoopRunner::sync_slots(std::int64_t now_us) {
         Connection* const connection = registry.at(slot);
         const WatchSet::Watched& watched = set_->watched[slot];
         if (watched.id != 0 && (connection == nullptr || load_field(connection->id) != watched.id ||
-                                connection->descriptor() != watched.fd))
+                                connection->descriptor() != watched.fd ||
+                                connection->descriptor_number() != watched.descriptor))
             unwatch_slot(slot);
         if (connection == nullptr) continue;
         if (!connection->is_ok()) {
-            // Not while a handler runs elsewhere: the registry's may be the last reference.
-            if (!connection->read_elsewhere()) leavers.gone.add(*connection);
+            if (connection->may_be_dropped()) leavers.gone.add(*connection);
             continue;
         }
         if (!watch_slot(slot, *connection, now_us)) leavers.refused.add(*connection);
@@ -194,11 +211,12 @@ LoopRunner::Leavers LoopRunner::sync_slots(std::int64_t now_us) {
     return leavers;
 }
 
+void LoopRunner::note_timer(std::int64_t at_us) {
+    if (at_us > 0 && (next_timer_us_ == 0 || at_us < next_timer_us_)) next_timer_us_ = at_us;
+}
+
 // False: the engine does not take the descriptor.
 bool LoopRunner::watch_slot(std::size_t slot, Connection& connection, std::int64_t now_us) {
-    const auto note_timer = [this](std::int64_t at_us) {
-        if (at_us > 0 && (next_timer_us_ == 0 || at_us < next_timer_us_)) next_timer_us_ = at_us;
-    };
     Connection::Wish wish = connection.wish();
     note_timer(connection.handshake_deadline_us());
     if (connection.is_listener() && connection.accepts_paused(now_us)) {
@@ -212,6 +230,7 @@ bool LoopRunner::watch_slot(std::size_t slot, Connection& connection, std::int64
     if (fd < 0) return true;
     watched.id = load_field(connection.id);
     watched.fd = fd;
+    watched.descriptor = connection.descriptor_number();
     set_->set_meaning(fd, static_cast<std::int32_t>(slot));
     const loop::Interest interest{wish.read, wish.write};
     if (interest.read == watched.interest.read && interest.write == watched.interest.write)
@@ -226,7 +245,7 @@ void LoopRunner::unwatch_slot(std::size_t slot) {
     // The number may belong to another slot by now.
     if (set_->meaning_of(watched.fd) == static_cast<std::int32_t>(slot)) {
         set_->set_meaning(watched.fd, WatchSet::kNothing);
-        set_->engine->forget(watched.fd);
+        set_->engine->forget_released(watched.fd);
     }
     watched = WatchSet::Watched{};
 }
@@ -235,7 +254,7 @@ void LoopRunner::sync_lingering() {
     for (const int fd : set_->lingering) {
         if (set_->meaning_of(fd) != WatchSet::kLingering) continue;
         set_->set_meaning(fd, WatchSet::kNothing);
-        set_->engine->forget(fd);
+        set_->engine->forget_released(fd);
     }
     set_->lingering.clear();
     const std::lock_guard guard(context_.mutex());
@@ -279,6 +298,7 @@ int LoopRunner::wait(net::Deadline deadline) {
 
 void LoopRunner::collect(const std::vector<loop::Event>& events) {
     turns_.clear();
+    bool stray = false;
     for (const loop::Event& event : events) {
         const std::int32_t meaning = set_->meaning_of(event.fd);
         const auto slot = static_cast<std::size_t>(meaning);
@@ -288,7 +308,12 @@ void LoopRunner::collect(const std::vector<loop::Event>& events) {
             serve_lingering(event.fd);
         else if (meaning >= 0)
             turns_.push_back({slot, set_->watched[slot].id, event.readable, event.writable});
+        else
+            stray = true;
     }
+    // A socket that only a child process holds any more, its number closed behind our back: the
+    // engine cannot be told to forget it.
+    if (stray) start_anew();
     if (input_at_hand_) {
         // Whoever has input at hand gets a turn, whether its socket is ready or not.
         const std::lock_guard guard(context_.mutex());
@@ -342,24 +367,40 @@ void LoopRunner::serve_listener(Connection& listener) {
 void LoopRunner::serve_lingering(int fd) {
     const char* lost = nullptr;
     int connection_id = 0;
+    LingerState state = LingerState::waiting;
+    net::UniqueFd ending;
     {
         const std::lock_guard guard(context_.mutex());
         LingerList& list = context_.lingering();
         const auto it = std::find_if(list.begin(), list.end(),
                                      [fd](const Linger& l) { return l.fd.get() == fd; });
         if (it == list.end()) return;
-        const LingerState state = advance_linger(*it, net::now_us());
+        state = advance_linger(*it, net::now_us());
         if (state == LingerState::waiting) return;
         if (state == LingerState::gave_up) lost = "does not read: its last bytes are given up";
         if (state == LingerState::failed) lost = "is gone: its last bytes are lost";
         connection_id = it->connection_id;
+        context_.release_descriptor(fd);
+        ending = std::move(it->fd);
         list.erase(it);
     }
+    if (state == LingerState::done) close_gracefully(std::move(ending));
+    ending.reset();
     context_.descriptor_freed();
     context_.changed();
     if (lost != nullptr)
         NOPOLL_LOG(&context_, NOPOLL_LEVEL_WARNING, "connection %d: the peer %s", connection_id,
                    lost);
+}
+
+// For engines that do not watch them.
+void LoopRunner::serve_all_lingering() {
+    std::vector<int> fds;
+    {
+        const std::lock_guard guard(context_.mutex());
+        for (const Linger& linger : context_.lingering()) fds.push_back(linger.fd.get());
+    }
+    for (const int fd : fds) serve_lingering(fd);
 }
 
 void LoopRunner::run_timers() {
@@ -418,6 +459,7 @@ void LoopRunner::drop_lost_descriptors() {
 void LoopRunner::start_anew() {
     (void)sleeper_.pipe.ensure();
     set_->start_anew();
+    set_->process = net::process_id();
     set_->pipe_generation = sleeper_.pipe.generation();
     synced_once_ = false;
 }
@@ -430,16 +472,20 @@ CallResult LoopRunner::run_programs_engine(const Limits& limits) {
         PinnedConnections gone;
         std::vector<Turn> members;
         bool at_hand = false;
+        next_timer_us_ = 0;
         {
+            const std::int64_t now = net::now_us();
             const std::lock_guard guard(context_.mutex());
             const Registry& registry = context_.registry();
             for (std::size_t slot = 0; slot < registry.slots(); ++slot) {
                 Connection* const connection = registry.at(slot);
                 if (connection == nullptr) continue;
                 if (!connection->is_ok()) {
-                    if (!connection->read_elsewhere()) gone.add(*connection);
+                    if (connection->may_be_dropped()) gone.add(*connection);
                     continue;
                 }
+                if (connection->is_listener() && connection->accepts_paused(now)) continue;
+                note_timer(connection->handshake_deadline_us());
                 const Connection::Wish wish = connection->wish();
                 at_hand = at_hand || wish.now;
                 if (wish.read || wish.write)
@@ -470,6 +516,8 @@ CallResult LoopRunner::run_programs_engine(const Limits& limits) {
             if (is_set || member.readable || member.writable)
                 serve({member.slot, member.id, is_set || member.readable, member.writable});
         }
+        run_timers();
+        serve_all_lingering();
         CallResult result;
         if (!finished(limits, false, result)) continue;
         write_queues();

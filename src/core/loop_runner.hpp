@@ -68,7 +68,10 @@ private:
     CallResult run_own_engine(const Limits& limits);
     CallResult run_programs_engine(const Limits& limits);
     bool finished(const Limits& limits, bool idle, CallResult& result) const;
+    template <class Choose, class Visit>
+    void visit(Choose choose, Visit visit);
     void write_queues();
+    void finish_batches();
 
     void sync();
     struct Leavers {
@@ -77,6 +80,7 @@ private:
     };
     Leavers sync_slots(std::int64_t now_us);
     [[nodiscard]] bool watch_slot(std::size_t slot, Connection& connection, std::int64_t now_us);
+    void note_timer(std::int64_t at_us);
     void unwatch_slot(std::size_t slot);
     void sync_lingering();
     void watch_wake_pipe();
@@ -87,6 +91,7 @@ private:
     void serve(const Turn& turn);
     void serve_listener(Connection& listener);
     void serve_lingering(int fd);
+    void serve_all_lingering();
     void run_timers();
     void drop_lost_descriptors();
     void start_anew();

@@ -23,6 +23,7 @@ struct WatchSet {
     struct Watched {
         int id = 0;  // 0: nothing
         int fd = -1;
+        unsigned descriptor = 0;  // which one of the connection's: numbers come again
         loop::Interest interest;
     };
 

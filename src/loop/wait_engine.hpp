@@ -42,6 +42,12 @@ public:
     virtual void forget(int fd) = 0;
     virtual void forget_all() = 0;
 
+    // A descriptor goes away in two steps. Whoever is about to close it (or to give it to somebody
+    // else) ends what the kernel remembers of it, in any thread, with release(); the loop's thread
+    // then does the books with forget_released(), when the number may mean something else already.
+    virtual void release(int /*fd*/) {}
+    virtual void forget_released(int fd) { forget(fd); }
+
     // False: a descriptor that was closed simply leaves the set, wait() says nothing of it.
     [[nodiscard]] virtual bool notices_closed() const { return true; }
 

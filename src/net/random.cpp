@@ -6,7 +6,8 @@
 #include <limits>
 
 #include <openssl/rand.h>
-#include <unistd.h>
+
+#include "net/process.hpp"
 
 namespace nopoll::net {
 
@@ -22,7 +23,7 @@ bool random_bytes(std::span<std::byte> out) {
 }
 
 std::optional<MaskKeys::Key> MaskKeys::next() {
-    const pid_t here = getpid();
+    const pid_t here = process_id();
     if (left_ == 0 || owner_ != here) {
         left_ = 0;
         if (!random_bytes(std::as_writable_bytes(std::span(keys_)))) return std::nullopt;

@@ -30,7 +30,8 @@ int descriptor_of(const State& state) {
     return std::atomic_ref<int>(const_cast<int&>(*state.fd)).load(std::memory_order_relaxed);
 }
 
-// Shared end of reading and writing: 1 with the count, or 0 with flags that say why.
+// Shared end of reading and writing: 1 with the count, 0 at the end, or -1 with flags that say why,
+// as OpenSSL's socket BIO does it: SSL_read passes that on to programs that call it on conn->ssl.
 int settle(BIO* bio, const IoResult& result, std::size_t* moved) {
     State& state = state_of(bio);
     BIO_clear_retry_flags(bio);
@@ -42,11 +43,11 @@ int settle(BIO* bio, const IoResult& result, std::size_t* moved) {
             BIO_set_retry_write(bio);
         else
             BIO_set_retry_read(bio);
-        return 0;
+        return -1;
     case IoResult::Status::end: state.at_end = true; return 0;
-    case IoResult::Status::failed: state.error = result.error; return 0;
+    case IoResult::Status::failed: state.error = result.error; return -1;
     }
-    return 0;
+    return -1;
 }
 
 int read_bytes(BIO* bio, char* data, std::size_t size, std::size_t* moved) {

@@ -254,14 +254,19 @@ TEST_UNUSED static int raw_receive(int fd, struct raw_reply* reply) {
 
 #define RAW_EXPECT_TEXT(peer, text) RAW_EXPECT(peer, RAW_TEXT, text, strlen(text))
 
+TEST_UNUSED static const unsigned char* raw_close_body(int code) {
+    static unsigned char body[2];
+    body[0] = (unsigned char)(code >> 8);
+    body[1] = (unsigned char)code;
+    return body;
+}
+
 /* Asks for a Close frame with this code (0: an empty one) as the last thing before the end. */
 #define RAW_EXPECT_CLOSE(peer, code)                                                               \
     do {                                                                                           \
         char raw_rest;                                                                             \
         const int raw_code = (code);                                                               \
-        const unsigned char raw_body[2] = {(unsigned char)(raw_code >> 8),                         \
-                                           (unsigned char)raw_code};                               \
-        RAW_EXPECT(peer, RAW_CLOSE, raw_body, raw_code == 0 ? 0U : 2U);                            \
+        RAW_EXPECT(peer, RAW_CLOSE, raw_close_body(raw_code), raw_code == 0 ? 0U : 2U);            \
         assert_int_equal(test_receive((peer)->fd, &raw_rest, 1), 0);                               \
     } while (0)
 

@@ -20,8 +20,7 @@
 #define REFUSED "Connection: close\r\nContent-Length: 0\r\n"
 #define REPLY_400 "HTTP/1.1 400 Bad Request\r\n" REFUSED "\r\n"
 #define REPLY_403 "HTTP/1.1 403 Forbidden\r\n" REFUSED "\r\n"
-#define REPLY_426                                                                                  \
-    "HTTP/1.1 426 Upgrade Required\r\n" REFUSED "Sec-WebSocket-Version: 13\r\n\r\n"
+#define REPLY_426 "HTTP/1.1 426 Upgrade Required\r\n" REFUSED "Sec-WebSocket-Version: 13\r\n\r\n"
 #define REPLY_431 "HTTP/1.1 431 Request Header Fields Too Large\r\n" REFUSED "\r\n"
 #define REPLY_505 "HTTP/1.1 505 HTTP Version Not Supported\r\n" REFUSED "\r\n"
 #define REPLY_101 PEER_SWITCHING "\r\n"

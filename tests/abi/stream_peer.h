@@ -194,8 +194,8 @@ TEST_UNUSED static void peer_client_asking(peer_scene* scene, noPollCtx* ctx,
     memset(scene, 0, sizeof *scene);
     scene->ctx = ctx != NULL ? ctx : nopoll_ctx_new();
     scene->listening = peer_listen(4);
-    scene->conn = nopoll_conn_new_opts(scene->ctx, options, "127.0.0.1", peer_port(scene->listening),
-                                       NULL, NULL, protocols, NULL);
+    scene->conn = nopoll_conn_new_opts(scene->ctx, options, "127.0.0.1",
+                                       peer_port(scene->listening), NULL, NULL, protocols, NULL);
     assert_true(nopoll_conn_is_ok(scene->conn));
     scene->fd = peer_accept(scene->listening);
     test_receive_head(scene->fd, scene->request, sizeof scene->request);
@@ -227,6 +227,11 @@ TEST_UNUSED static void peer_end(peer_scene* scene) {
     assert_int_equal(nopoll_ctx_conns(scene->ctx), 0);
     assert_int_equal(nopoll_ctx_ref_count(scene->ctx), 1);
     nopoll_ctx_unref(scene->ctx);
+}
+
+/* Connection objects that exist, where the test holds the context once itself. */
+TEST_UNUSED static int peer_objects(noPollCtx* ctx) {
+    return nopoll_ctx_ref_count(ctx) - 1;
 }
 
 /* For nopoll_ctx_foreach_conn: finds an accepted connection. */

@@ -49,7 +49,8 @@ static void a_full_queue_is_waited_for_in_vain(void** state) {
     }
     struct pollfd last = {crowd[3], POLLOUT, 0};
     assert_int_equal(poll(&last, 1, 100), 0); /* really full */
-    ASSERT_TIMES_OUT(nopoll_conn_new(ctx, "127.0.0.1", peer_port(listening), NULL, NULL, NULL, NULL));
+    ASSERT_TIMES_OUT(
+        nopoll_conn_new(ctx, "127.0.0.1", peer_port(listening), NULL, NULL, NULL, NULL));
     assert_int_equal(log->criticals, 1);
     ASSERT_TIMES_OUT(
         nopoll_conn_tls_new(ctx, NULL, "127.0.0.1", peer_port(listening), NULL, NULL, NULL, NULL));
@@ -71,8 +72,8 @@ static void a_silent_tls_peer_is_waited_for_in_vain(void** state) {
         int fds[2];
         peer_socketpair(fds);
         if (!blocking) fcntl(fds[0], F_SETFL, O_NONBLOCK);
-        ASSERT_TIMES_OUT(nopoll_conn_tls_new_with_socket(ctx, NULL, fds[0], "h", "1", NULL, NULL,
-                                                         NULL, NULL));
+        ASSERT_TIMES_OUT(
+            nopoll_conn_tls_new_with_socket(ctx, NULL, fds[0], "h", "1", NULL, NULL, NULL, NULL));
         close(fds[1]);
     }
     nopoll_ctx_unref(ctx);

@@ -39,9 +39,9 @@ enum way {
     ENOUGH
 };
 
-static const char* const way_names[] = {"no context",   "no host",      "wrong family",
-                                        "no service",   "no interface", "connection refused",
-                                        "TLS fails",    "made",         "made on a given socket"};
+static const char* const way_names[] = {"no context", "no host",      "wrong family",
+                                        "no service", "no interface", "connection refused",
+                                        "TLS fails",  "made",         "made on a given socket"};
 
 static noPollConn* create(enum way way, noPollCtx* ctx, noPollConnOpts* options,
                           const char* open_port, const char* dead_port, int fd) {
@@ -284,8 +284,7 @@ static void clients_speak_ipv6(void** state) {
     assert_string_equal(nopoll_conn_get_host_header(pair.server), "[::1]");
     assert_string_equal(nopoll_conn_get_origin(pair.server), "http://[::1]");
     /* Each function keeps to its family. */
-    assert_null(
-        nopoll_conn_new(pair.ctx, "::1", test_port(pair.listener), NULL, NULL, NULL, NULL));
+    assert_null(nopoll_conn_new(pair.ctx, "::1", test_port(pair.listener), NULL, NULL, NULL, NULL));
     assert_null(
         nopoll_conn_new6(pair.ctx, "127.0.0.1", test_port(pair.listener), NULL, NULL, NULL, NULL));
     test_pair_close(&pair);
@@ -316,7 +315,8 @@ static void no_handler_runs_while_a_client_is_made(void** state) {
     assert_int_equal(handler_runs, 0);
     /* Nothing was read so far: the connection's own handler is in time. */
     int own = 0;
-    peer_scene scene = {.ctx = ctx, .conn = conn, .fd = peer_accept(listening), .listening = listening};
+    peer_scene scene = {
+        .ctx = ctx, .conn = conn, .fd = peer_accept(listening), .listening = listening};
     test_receive_head(scene.fd, scene.request, sizeof scene.request);
     peer_answer(&scene, "");
     assert_true(test_readable(nopoll_conn_socket(conn), TEST_LIMIT_MS));

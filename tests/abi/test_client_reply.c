@@ -29,8 +29,10 @@ static const struct reply_row rows[] = {
      NULL, NULL},
     {"Connection with several tokens",
      STATUS UPGRADE "Connection: keep-alive, Upgrade\r\n" ACCEPT END, 1, NULL, NULL},
-    {"headers nobody knows", STATUS "Server: x\r\nSet-Cookie: a\r\nSet-Cookie: b\r\n" UPGRADE CONNECTION
-     ACCEPT "X: \xc3\xa9\r\n" END, 1, NULL, NULL},
+    {"headers nobody knows",
+     STATUS "Server: x\r\nSet-Cookie: a\r\nSet-Cookie: b\r\n" UPGRADE CONNECTION ACCEPT
+            "X: \xc3\xa9\r\n" END,
+     1, NULL, NULL},
 
     {"another status", "HTTP/1.1 200 OK\r\n" UPGRADE CONNECTION ACCEPT END, 0, NULL, NULL},
     {"redirect", "HTTP/1.1 301 Moved\r\nLocation: ws://127.0.0.1/\r\n" END, 0, NULL, NULL},
@@ -57,7 +59,8 @@ static const struct reply_row rows[] = {
     {"wrong accept value",
      STATUS UPGRADE CONNECTION "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n" END, 0,
      NULL, NULL},
-    {"empty accept value", STATUS UPGRADE CONNECTION "Sec-WebSocket-Accept:\r\n" END, 0, NULL, NULL},
+    {"empty accept value", STATUS UPGRADE CONNECTION "Sec-WebSocket-Accept:\r\n" END, 0, NULL,
+     NULL},
     {"accept value with something behind it",
      STATUS UPGRADE CONNECTION "Sec-WebSocket-Accept: @x\r\n" END, 0, NULL, NULL},
     {"accept value twice", STATUS UPGRADE CONNECTION ACCEPT ACCEPT END, 0, NULL, NULL},
@@ -218,7 +221,8 @@ static void protocols_may_be_asked_in_extra_headers(void** state) {
         noPollConnOpts* const options = nopoll_conn_opts_new();
         nopoll_conn_opts_set_extra_headers(options, "\r\nSec-WebSocket-Protocol: x, y");
         peer_client_asking(&scene, NULL, options, NULL);
-        peer_answer(&scene, good ? "Sec-WebSocket-Protocol: y\r\n" : "Sec-WebSocket-Protocol: z\r\n");
+        peer_answer(&scene,
+                    good ? "Sec-WebSocket-Protocol: y\r\n" : "Sec-WebSocket-Protocol: z\r\n");
         assert_int_equal(nopoll_conn_wait_until_connection_ready(scene.conn, 5), good);
         if (good) assert_string_equal(nopoll_conn_get_accepted_protocol(scene.conn), "y");
         peer_end(&scene);
@@ -247,7 +251,8 @@ static void reply_heads_have_limits(void** state) {
         size_t line;
         int count;
         int good;
-    } heads[] = {{8191, 1, 1}, {8192, 1, 0}, {100000, 1, 0}, {8191, 7, 1}, {60, 900, 1}, {8000, 200, 0}};
+    } heads[] = {{8191, 1, 1}, {8192, 1, 0}, {100000, 1, 0},
+                 {8191, 7, 1}, {60, 900, 1}, {8000, 200, 0}};
     for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {
         peer_scene scene;
         peer_stream rest;
@@ -268,7 +273,8 @@ static void reply_heads_have_limits(void** state) {
         const long end = test_now_ms() + TEST_LIMIT_MS;
         while (nopoll_conn_is_ok(scene.conn) && !nopoll_conn_is_ready(scene.conn) &&
                test_now_ms() < end) {
-            const ssize_t n = send(scene.fd, reply + sent, size - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+            const ssize_t n =
+                send(scene.fd, reply + sent, size - sent, MSG_DONTWAIT | MSG_NOSIGNAL);
             if (n > 0) sent += (size_t)n;
             test_readable(nopoll_conn_socket(scene.conn), 20);
         }

@@ -14,9 +14,9 @@ struct request_row {
     const char* cookie;
     const char* extra;
     int no_origin;
-    const char* target;  /* what is expected behind GET */
-    const char* host;    /* behind "Host: " */
-    const char* lines;   /* behind the version line, with line ends */
+    const char* target; /* what is expected behind GET */
+    const char* host;   /* behind "Host: " */
+    const char* lines;  /* behind the version line, with line ends */
 };
 
 static const struct request_row rows[] = {

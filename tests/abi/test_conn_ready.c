@@ -101,8 +101,7 @@ static void a_blocking_socket_is_not_waited_for(void** state) {
     peer_scene scene;
     const long start = test_now_ms();
     peer_client_asking(&scene, NULL, NULL, NULL);
-    assert_int_equal(
-        nopoll_conn_set_sock_block(nopoll_conn_socket(scene.conn), nopoll_true), 1);
+    assert_int_equal(nopoll_conn_set_sock_block(nopoll_conn_socket(scene.conn), nopoll_true), 1);
     assert_int_equal(nopoll_conn_is_ready(scene.conn), 0);
     test_send_all(scene.fd, "HTTP/1.1 101 Sw", 15);
     assert_true(test_readable(nopoll_conn_socket(scene.conn), TEST_LIMIT_MS));

@@ -150,8 +150,8 @@ static void every_connection_object_holds_the_context(void** state) {
     assert_int_equal(nopoll_ctx_ref_count(pair.ctx), 1);
     pair.listener = nopoll_listener_new(pair.ctx, "127.0.0.1", "0");
     assert_int_equal(nopoll_ctx_ref_count(pair.ctx), 2);
-    pair.client = nopoll_conn_new(pair.ctx, "127.0.0.1", test_port(pair.listener), NULL, NULL, NULL,
-                                  NULL);
+    pair.client =
+        nopoll_conn_new(pair.ctx, "127.0.0.1", test_port(pair.listener), NULL, NULL, NULL, NULL);
     assert_int_equal(nopoll_ctx_ref_count(pair.ctx), 3);
     pair.server = nopoll_conn_accept(pair.ctx, pair.listener);
     assert_int_equal(nopoll_ctx_ref_count(pair.ctx), 4);

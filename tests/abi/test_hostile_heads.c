@@ -47,8 +47,8 @@ static const struct hostile_row rows[] = {
     {"zero byte in a value", BYTES(GET "X: a\0b\r\n"), 1, REPLY_400, "no header"},
     {"endless first line", BYTES("GET /" LINE_100), 100, REPLY_431, "too long"},
     {"endless header", BYTES(GET "X: " LINE_100), 90, REPLY_431, "too long"},
-    {"ten thousand lines", BYTES(GET "A: b\r\nX: " LINE_45 "\r\nX: " LINE_45 "\r\n"), 10000, REPLY_431,
-     "too long"},
+    {"ten thousand lines", BYTES(GET "A: b\r\nX: " LINE_45 "\r\nX: " LINE_45 "\r\n"), 10000,
+     REPLY_431, "too long"},
     {"bad request, then much more", BYTES("GET / HTTP/1.0\r\n\r\n" LINE_100 LINE_100), 100,
      REPLY_505, "HTTP version"},
 };
@@ -123,7 +123,8 @@ static void write_some(int fd, const struct hostile_row* row, size_t* sent) {
     for (int i = 0; i < 64 && *sent < total; i++) {
         size_t from = *sent;
         if (from >= row->size) from = row->size - REPEATED + (from - row->size) % REPEATED;
-        const ssize_t n = send(fd, row->bytes + from, row->size - from, MSG_DONTWAIT | MSG_NOSIGNAL);
+        const ssize_t n =
+            send(fd, row->bytes + from, row->size - from, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (n <= 0) break;
         *sent += (size_t)n;
     }

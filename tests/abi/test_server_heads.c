@@ -39,7 +39,8 @@ static void push(scene* now, const char* bytes, size_t size, peer_stream* seen) 
         }
         nopoll_loop_wait(now->ctx, 1);
         peer_take(now->fd, seen);
-        if (strncmp(seen->bytes, "HTTP/1.1 101", 12) == 0 && strstr(seen->bytes, "\r\n\r\n")) return;
+        if (strncmp(seen->bytes, "HTTP/1.1 101", 12) == 0 && strstr(seen->bytes, "\r\n\r\n"))
+            return;
     }
 }
 
@@ -132,7 +133,8 @@ static const struct byte_row with_zero[] = {
     {"in the target", BYTES("GET /a\0b HTTP/1.1\r\n" HEADERS END)},
     {"behind the version", BYTES("GET / HTTP/1.1\0\r\n" HEADERS END)},
     {"in a name", BYTES(GET "X\0Y: 1\r\n" HEADERS END)},
-    {"in a value", BYTES(GET "X: 1\0" "2\r\n" HEADERS END)},
+    {"in a value", BYTES(GET "X: 1\0"
+                             "2\r\n" HEADERS END)},
     {"in the Host", BYTES(GET "Host: a\0b\r\n" UPGRADE CONNECTION KEY VERSION ORIGIN END)},
 };
 

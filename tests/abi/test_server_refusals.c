@@ -14,20 +14,23 @@ static const struct request_row rows[] = {
      GET "HOST:localhost\r\nupgrade:WEBSOCKET\r\ncOnnection:UPGRADE\r\n" KEY VERSION ORIGIN END,
      REPLY_101},
     {"lists of tokens",
-     GET HOST "Upgrade: h2c, websocket\r\nConnection: keep-alive, Upgrade\r\n" KEY VERSION ORIGIN END,
+     GET HOST
+     "Upgrade: h2c, websocket\r\nConnection: keep-alive, Upgrade\r\n" KEY VERSION ORIGIN END,
      REPLY_101},
     {"white space around values",
      GET HOST UPGRADE CONNECTION "Sec-WebSocket-Key: \t dGhlIHNhbXBsZSBub25jZQ== \t\r\n"
-         "Sec-WebSocket-Version:   13  \r\n" ORIGIN END,
+                                 "Sec-WebSocket-Version:   13  \r\n" ORIGIN END,
      REPLY_101},
     {"several blanks in the request line", "GET   /   HTTP/1.1  \r\n" HEADERS END, REPLY_101},
     {"HTTP/1.2", "GET / HTTP/1.2\r\n" HEADERS END, REPLY_101},
     {"unknown headers, twice", GET HEADERS "X: 1\r\nX: 2\r\n" END, REPLY_101},
-    {"an extension is asked for", GET HEADERS "Sec-WebSocket-Extensions: permessage-deflate\r\n" END,
-     REPLY_101},
+    {"an extension is asked for",
+     GET HEADERS "Sec-WebSocket-Extensions: permessage-deflate\r\n" END, REPLY_101},
     {"bytes above 0x7f", GET HEADERS "X: \xff\xfe\x80\r\n" END, REPLY_101},
-    {"key with unused bits set", GET HOST UPGRADE CONNECTION
-     "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAB==\r\n" VERSION ORIGIN END, NULL},
+    {"key with unused bits set",
+     GET HOST UPGRADE CONNECTION
+     "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAB==\r\n" VERSION ORIGIN END,
+     NULL},
 
     /* The request line. */
     {"HTTP/1.0", "GET / HTTP/1.0\r\n" HEADERS END, REPLY_505},
@@ -52,7 +55,8 @@ static const struct request_row rows[] = {
     /* Lines. */
     {"line without colon", GET "nonsense\r\n" HEADERS END, REPLY_400},
     {"short line", GET "x\r\n" HEADERS END, REPLY_400},
-    {"continuation line", GET HOST " more\r\n" UPGRADE CONNECTION KEY VERSION ORIGIN END, REPLY_400},
+    {"continuation line", GET HOST " more\r\n" UPGRADE CONNECTION KEY VERSION ORIGIN END,
+     REPLY_400},
     {"continuation line with a tab", GET HOST "\tmore: x\r\n" UPGRADE CONNECTION KEY VERSION END,
      REPLY_400},
     {"blank before the colon", GET "Host : a\r\n" UPGRADE CONNECTION KEY VERSION ORIGIN END,
@@ -77,14 +81,20 @@ static const struct request_row rows[] = {
      REPLY_400},
     {"empty key", GET HOST UPGRADE CONNECTION "Sec-WebSocket-Key:\r\n" VERSION ORIGIN END,
      REPLY_400},
-    {"short key", GET HOST UPGRADE CONNECTION "Sec-WebSocket-Key: dGhlIHNhbXBsZQ==\r\n" VERSION
-     ORIGIN END, REPLY_400},
-    {"key of 17 bytes", GET HOST UPGRADE CONNECTION
-     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZTE=\r\n" VERSION ORIGIN END, REPLY_400},
-    {"key that is not base64", GET HOST UPGRADE CONNECTION
-     "Sec-WebSocket-Key: dGhl*HNhbXBsZSBub25jZQ==\r\n" VERSION ORIGIN END, REPLY_400},
-    {"key without padding", GET HOST UPGRADE CONNECTION
-     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ\r\n" VERSION ORIGIN END, REPLY_400},
+    {"short key",
+     GET HOST UPGRADE CONNECTION "Sec-WebSocket-Key: dGhlIHNhbXBsZQ==\r\n" VERSION ORIGIN END,
+     REPLY_400},
+    {"key of 17 bytes",
+     GET HOST UPGRADE CONNECTION
+     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZTE=\r\n" VERSION ORIGIN END,
+     REPLY_400},
+    {"key that is not base64",
+     GET HOST UPGRADE CONNECTION
+     "Sec-WebSocket-Key: dGhl*HNhbXBsZSBub25jZQ==\r\n" VERSION ORIGIN END,
+     REPLY_400},
+    {"key without padding",
+     GET HOST UPGRADE CONNECTION "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ\r\n" VERSION ORIGIN END,
+     REPLY_400},
     {"version 8", GET HOST UPGRADE CONNECTION KEY "Sec-WebSocket-Version: 8\r\n" ORIGIN END,
      REPLY_426},
     {"version 13.0", GET HOST UPGRADE CONNECTION KEY "Sec-WebSocket-Version: 13.0\r\n" ORIGIN END,
@@ -189,7 +199,8 @@ static void check_request(const struct request_row* row, enum drive drive) {
             peer_read_to_end(fd, &reply);
     }
     if (row->reply != NULL && strcmp(reply.bytes, row->reply) != 0) {
-        print_error("row \"%s\": answered\n%s--- instead of\n%s", row->name, reply.bytes, row->reply);
+        print_error("row \"%s\": answered\n%s--- instead of\n%s", row->name, reply.bytes,
+                    row->reply);
         fail();
     }
     ROW_CHECK(row->name, seen.opened == good);

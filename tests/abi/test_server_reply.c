@@ -291,7 +291,9 @@ static void handlers_may_end_the_connection(void** state) {
                 }
                 assert_int_equal(runs, 1);
                 const char* expected = handler < 2 ? "" : REPLY_101;
-                if (handler == 2 && ends_by == 2) expected = REPLY_101 "\x88\x05\x03\xe9" "bye";
+                if (handler == 2 && ends_by == 2)
+                    expected = REPLY_101 "\x88\x05\x03\xe9"
+                                         "bye";
                 size_t size = strlen(expected);
                 if (handler == 2 && ends_by == 1) size += 2; /* an empty Close frame */
                 assert_int_equal(seen.size, size);

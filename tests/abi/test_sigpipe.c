@@ -116,7 +116,9 @@ static void send_something(noPollConn* conn, int way) {
     case 5: assert_int_equal(nopoll_conn_default_send(conn, text, 5), -1); break;
     case 6: nopoll_conn_close_ext(conn, 1001, text, 5); break;
     case 7: nopoll_conn_shutdown(conn); break;
-    default: assert_int_equal(__nopoll_conn_send_common(conn, text, 5, 1, 1000, NOPOLL_TEXT_FRAME), -1); break;
+    default:
+        assert_int_equal(__nopoll_conn_send_common(conn, text, 5, 1, 1000, NOPOLL_TEXT_FRAME), -1);
+        break;
     }
 }
 
@@ -184,7 +186,8 @@ static void requests_and_listeners_do_not_raise_it(void** state) {
         peer_socketpair(fds);
         close(fds[1]);
         noPollConn* const conn =
-            tls ? nopoll_conn_tls_new_with_socket(ctx, NULL, fds[0], "h", "1", NULL, NULL, NULL, NULL)
+            tls ? nopoll_conn_tls_new_with_socket(ctx, NULL, fds[0], "h", "1", NULL, NULL, NULL,
+                                                  NULL)
                 : nopoll_conn_new_with_socket(ctx, NULL, fds[0], "h", "1", NULL, NULL, NULL, NULL);
         assert_int_equal(nopoll_conn_is_ok(conn), 0);
         nopoll_conn_close(conn);
@@ -195,7 +198,8 @@ static void requests_and_listeners_do_not_raise_it(void** state) {
     }
 }
 
-#define PIPE_TEST(name) cmocka_unit_test_setup_teardown(name, begin_with_default, begin_with_default)
+#define PIPE_TEST(name)                                                                            \
+    cmocka_unit_test_setup_teardown(name, begin_with_default, begin_with_default)
 
 int main(void) {
     const struct CMUnitTest tests[] = {

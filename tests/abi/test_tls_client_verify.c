@@ -99,8 +99,10 @@ static void without_options_the_systems_store_decides(void** state) {
 /* Options switch verification off until they are told otherwise. */
 static void options_alone_accept_everything(void** state) {
     static const struct row rows[] = {
-        {"server", "server.test", 0, UNSET, NULL, 1}, {"server", "other.test", 0, UNSET, NULL, 1},
-        {"expired", "server.test", 0, UNSET, NULL, 1}, {"stranger", NULL, 0, UNSET, "ca", 1},
+        {"server", "server.test", 0, UNSET, NULL, 1},
+        {"server", "other.test", 0, UNSET, NULL, 1},
+        {"expired", "server.test", 0, UNSET, NULL, 1},
+        {"stranger", NULL, 0, UNSET, "ca", 1},
         {"other", "", 0, UNSET, NULL, 1},
     };
     (void)state;

@@ -29,7 +29,8 @@ static SSL* first_flight(int fd, SSL_CTX* ssl_ctx) {
     ssize_t got;
     SSL_set_bio(ssl, BIO_new(BIO_s_mem()), BIO_new(BIO_s_mem()));
     SSL_set_accept_state(ssl);
-    while (BIO_ctrl_pending(SSL_get_wbio(ssl)) == 0 && (got = recv(fd, bytes, sizeof bytes, 0)) > 0) {
+    while (BIO_ctrl_pending(SSL_get_wbio(ssl)) == 0 &&
+           (got = recv(fd, bytes, sizeof bytes, 0)) > 0) {
         BIO_write(SSL_get_rbio(ssl), bytes, (int)got);
         SSL_do_handshake(ssl);
     }
@@ -190,10 +191,8 @@ static void nobody_accepts(void** state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(silent_server),
-        cmocka_unit_test(server_stops_in_the_middle),
-        cmocka_unit_test(server_drips),
-        cmocka_unit_test(server_does_not_read_the_request),
+        cmocka_unit_test(silent_server),  cmocka_unit_test(server_stops_in_the_middle),
+        cmocka_unit_test(server_drips),   cmocka_unit_test(server_does_not_read_the_request),
         cmocka_unit_test(nobody_accepts),
     };
     return cmocka_run_group_tests(tests, tls_certificates, tls_certificates_gone);

@@ -304,8 +304,9 @@ static void listener_check(int own_loop, int refuse) {
         conn = nopoll_conn_accept(ctx, listener);
         assert_non_null(conn);
         nopoll_conn_ref(conn);
-        POLL_UNTIL(nopoll_conn_socket(conn), (tls_client_step(&client), nopoll_conn_is_ready(conn)) ||
-                                                 (refuse && check.calls > 0));
+        POLL_UNTIL(nopoll_conn_socket(conn),
+                   (tls_client_step(&client), nopoll_conn_is_ready(conn)) ||
+                       (refuse && check.calls > 0));
         assert_int_equal(check.refs, 2); /* the registry's and ours */
     } else if (refuse) {
         if (tls_client_handshake(&client, ctx))

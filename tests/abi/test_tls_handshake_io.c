@@ -204,8 +204,7 @@ static void request_in_many_records(void** state) {
                 nopoll_loop_wait(ctx, 1);
             assert_int_equal(SSL_write(client.ssl, byte, 1), 1);
         }
-        if (own_loop)
-            POLL_UNTIL(nopoll_conn_socket(conn), nopoll_conn_is_ready(conn));
+        if (own_loop) POLL_UNTIL(nopoll_conn_socket(conn), nopoll_conn_is_ready(conn));
         assert_true(tls_client_read(&client, ctx, head, sizeof head, "\r\n\r\n") > 12);
         assert_memory_equal(head, "HTTP/1.1 101", 12);
         tls_client_close(&client);

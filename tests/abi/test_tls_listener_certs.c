@@ -48,8 +48,8 @@ static void first_complete_source(void** state) {
         /* A certificate without its key does not count. */
         assert_string_equal(presented(ctx, listener, NULL),
                             options_have == 2 ? "server.test" : "client.test");
-        assert_true(nopoll_listener_set_certificate(listener, tls_pem("other"), tls_key("other"),
-                                                    NULL));
+        assert_true(
+            nopoll_listener_set_certificate(listener, tls_pem("other"), tls_key("other"), NULL));
         assert_string_equal(presented(ctx, listener, NULL),
                             options_have == 2 ? "server.test" : "other.test");
         end(ctx, listener);
@@ -130,8 +130,7 @@ static void chain_files_are_sent(void** state) {
     snprintf(bundle, sizeof bundle, "%s", tls_pem("leaf-bundle"));
     tls_append(bundle, tls_pem("leaf"));
     tls_append(bundle, tls_pem("middle"));
-    assert_true(
-        nopoll_listener_set_certificate(listener, tls_pem("leaf"), tls_key("leaf"), NULL));
+    assert_true(nopoll_listener_set_certificate(listener, tls_pem("leaf"), tls_key("leaf"), NULL));
     assert_string_equal(presented(ctx, listener, NULL), "leaf.test");
     assert_int_equal(chain_sent, 1);
     assert_true(nopoll_listener_set_certificate(listener, bundle, tls_key("leaf"), NULL));
@@ -320,8 +319,8 @@ static void contexts_are_shared(void** state) {
     /* Other settings, another context. */
     before = seen[1];
     SSL_CTX_up_ref(before);
-    assert_true(nopoll_listener_set_certificate(listener, tls_pem("server"), tls_key("server"),
-                                                NULL));
+    assert_true(
+        nopoll_listener_set_certificate(listener, tls_pem("server"), tls_key("server"), NULL));
     assert_string_equal(presented(ctx, listener, NULL), "server.test");
     assert_ptr_not_equal(seen[1], before);
     SSL_CTX_free(before);

@@ -60,13 +60,28 @@ struct client_row {
 
 static void clients(void** state) {
     static const struct client_row rows[] = {
-        {"expired", "server.test", "ca", 1, -1, GOOD,
+        {"expired",
+         "server.test",
+         "ca",
+         1,
+         -1,
+         GOOD,
          {"server.test", "certificate has expired", "CN=expired.test"}},
         {"other", "server.test", "ca", 1, -1, GOOD, {"ostname mismatch", "CN=other.test", NULL}},
         {"other", NULL, "ca", 1, -1, GOOD, {"IP address mismatch", "CN=other.test", NULL}},
-        {"stranger", "server.test", "ca", 1, -1, GOOD,
+        {"stranger",
+         "server.test",
+         "ca",
+         1,
+         -1,
+         GOOD,
          {"signed by an unknown authority", "CN=stranger.test", NULL}},
-        {"other", "server.test", NULL, 0, 1, GOOD,
+        {"other",
+         "server.test",
+         NULL,
+         0,
+         1,
+         GOOD,
          {"certificate is not for host server.test", NULL, NULL}},
         {"server", "server.test", "ca", 1, -1, CUT_OFF, {"ended the connection", NULL, NULL}},
     };
@@ -153,7 +168,8 @@ static void client_at_a_plain_port(void** state) {
     noPollConn* conn = NULL;
     (void)state;
     assert_int_equal(pthread_create(&thread, NULL, plain_server, &listening), 0);
-    conn = nopoll_conn_tls_new(ctx, NULL, "127.0.0.1", peer_port(listening), NULL, NULL, NULL, NULL);
+    conn =
+        nopoll_conn_tls_new(ctx, NULL, "127.0.0.1", peer_port(listening), NULL, NULL, NULL, NULL);
     assert_false(nopoll_conn_is_ok(conn));
     expect_line("a plain server", nopoll_conn_get_id(conn), words);
     nopoll_conn_close(conn);
@@ -268,7 +284,10 @@ static void listener_and_strange_bytes(void** state) {
         size_t size;
         const char* words[3];
     } rows[] = {
-        {"plain HTTP", TEST_REQUEST, sizeof TEST_REQUEST - 1, {"TLS handshake", "speaks plain HTTP", NULL}},
+        {"plain HTTP",
+         TEST_REQUEST,
+         sizeof TEST_REQUEST - 1,
+         {"TLS handshake", "speaks plain HTTP", NULL}},
         {"junk", "some bytes of another protocol\r\n", 32, {"does not speak TLS", NULL, NULL}},
         {"cut off", "\x16\x03\x01\x01\x00\x01", 6, {"TLS handshake", "ended the connection", NULL}},
         {"nothing", "", 0, {"TLS handshake", "ended the connection", NULL}},

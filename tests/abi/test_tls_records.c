@@ -29,8 +29,7 @@ static int readable(const struct tls_peer* peer) {
 }
 
 #define EXPECT_TEXT(peer, text)                                                                    \
-    EXPECT_MSG(nopoll_conn_get_msg((peer)->raw.conn), NOPOLL_TEXT_FRAME, text, strlen(text), 1, \
-               0)
+    EXPECT_MSG(nopoll_conn_get_msg((peer)->raw.conn), NOPOLL_TEXT_FRAME, text, strlen(text), 1, 0)
 
 /* --- the program's own loop --- */
 
@@ -265,7 +264,8 @@ static void loop_stopped_inside_a_record(enum raw_side side) {
 
 /* --- together with the head --- */
 
-/* Frames in the record of the request or the reply: is_ready decrypts them, no select() shows them. */
+/* Frames in the record of the request or the reply: is_ready decrypts them, no select() shows them.
+ */
 static void frames_behind_the_head(enum raw_side side) {
     struct tls_peer peer;
     struct seen seen;

@@ -75,8 +75,8 @@ static void socket_stays_with_the_caller(void** state) {
     assert_true(nopoll_conn_opts_ref(options));
     assert_null(nopoll_conn_tls_new_with_socket(NULL, options, fds[0], "server.test", NULL, NULL,
                                                 NULL, NULL, NULL));
-    assert_null(nopoll_conn_tls_new_with_socket(ctx, options, fds[0], NULL, NULL, NULL, NULL, NULL,
-                                                NULL));
+    assert_null(
+        nopoll_conn_tls_new_with_socket(ctx, options, fds[0], NULL, NULL, NULL, NULL, NULL, NULL));
     assert_int_equal(fcntl(fds[0], F_GETFD), FD_CLOEXEC);
     assert_int_equal(nopoll_ctx_conns(ctx), 0);
     nopoll_conn_opts_unref(options); /* both calls have consumed one */
@@ -118,7 +118,8 @@ static void mutual_tls(void** state) {
         const char* certificate; /* of the client */
         const char* authority;   /* the client's */
         int ok;
-    } rows[] = {{"client", "ca", 1}, {"stranger", "ca", 0}, {NULL, "ca", 0}, {"client", "foreign", 0}};
+    } rows[] = {
+        {"client", "ca", 1}, {"stranger", "ca", 0}, {NULL, "ca", 0}, {"client", "foreign", 0}};
     struct tls_echo echo;
     noPollCtx* const ctx = nopoll_ctx_new();
     (void)state;
@@ -223,8 +224,8 @@ static void share_port(enum recipe recipe, int tls) {
     accepts = 0;
     nopoll_ctx_set_on_accept(echo->ctx, count_accept, NULL);
     nopoll_ctx_set_on_msg(echo->ctx, tls_echo_msg, NULL);
-    assert_true(nopoll_ctx_set_certificate(echo->ctx, NULL, tls_pem("server"), tls_key("server"),
-                                           NULL));
+    assert_true(
+        nopoll_ctx_set_certificate(echo->ctx, NULL, tls_pem("server"), tls_key("server"), NULL));
     /* Somebody who has both: the certificate of an object that is plain itself. */
     plain = nopoll_listener_new(echo->ctx, "127.0.0.1", "0");
     assert_true(nopoll_listener_set_certificate(plain, tls_pem("other"), tls_key("other"), NULL));
@@ -247,9 +248,11 @@ static void share_port(enum recipe recipe, int tls) {
     conn = nopoll_listener_from_socket(echo->ctx, fd);
     assert_non_null(conn);
     assert_int_equal(nopoll_conn_is_tls_on(conn), 0);
-    assert_true(nopoll_conn_accept_complete(
-        echo->ctx, recipe == WITH_LISTENER ? plain : recipe == WITH_ITSELF ? conn : NULL, conn, fd,
-        tls));
+    assert_true(nopoll_conn_accept_complete(echo->ctx,
+                                            recipe == WITH_LISTENER ? plain
+                                            : recipe == WITH_ITSELF ? conn
+                                                                    : NULL,
+                                            conn, fd, tls));
     assert_int_equal(accepts, 1);
     assert_int_equal(nopoll_conn_is_tls_on(conn), tls);
     assert_ptr_equal(nopoll_conn_get_listener(conn), recipe == WITH_LISTENER ? plain : NULL);

@@ -47,8 +47,8 @@ static int take_some(struct tls_peer* peer) {
     }
     if (!tls_wants_more(peer->ssl, n)) {
         const unsigned long error = ERR_peek_error();
-        taken.ended = error == 0 || ERR_GET_REASON(error) == SSL_R_UNEXPECTED_EOF_WHILE_READING ? 1
-                                                                                                 : -1;
+        taken.ended =
+            error == 0 || ERR_GET_REASON(error) == SSL_R_UNEXPECTED_EOF_WHILE_READING ? 1 : -1;
     }
     ERR_clear_error();
     return 0;
@@ -232,8 +232,7 @@ static void pings_while_nothing_moves(enum raw_side side) {
         snprintf(ping, sizeof ping, "%05d", round);
         ping[5] = 'p';
         if (round % 3 != 0) {
-            const size_t size =
-                raw_frame(&peer.raw, frame, RAW_PING, ping, (size_t)length);
+            const size_t size = raw_frame(&peer.raw, frame, RAW_PING, ping, (size_t)length);
             if (SSL_write(peer.ssl, frame, (int)size) == (int)size) last_sent = round;
         }
         assert_null(nopoll_conn_get_msg(peer.raw.conn));

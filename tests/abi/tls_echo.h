@@ -26,8 +26,9 @@ static void tls_echo_msg(noPollCtx* ctx, noPollConn* conn, noPollMsg* msg, noPol
     const long size = nopoll_msg_get_payload_size(msg);
     int sent;
     (void)ctx, (void)data;
-    sent = nopoll_msg_opcode(msg) == NOPOLL_BINARY_FRAME ? nopoll_conn_send_binary(conn, payload, size)
-                                                         : nopoll_conn_send_text(conn, payload, size);
+    sent = nopoll_msg_opcode(msg) == NOPOLL_BINARY_FRAME
+               ? nopoll_conn_send_binary(conn, payload, size)
+               : nopoll_conn_send_text(conn, payload, size);
     while (sent != size && nopoll_conn_pending_write_bytes(conn) > 0)
         sent = nopoll_conn_flush_writes(conn, 1000000, sent);
 }

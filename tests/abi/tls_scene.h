@@ -14,9 +14,9 @@ struct tls_peer {
 
 /* How to open one; zeros are the defaults. */
 struct tls_scene {
-    int send_buffer;    /* SO_SNDBUF of the library's end */
-    int receive_buffer; /* SO_RCVBUF of the test's end */
-    int version;        /* the highest one */
+    int send_buffer;            /* SO_SNDBUF of the library's end */
+    int receive_buffer;         /* SO_RCVBUF of the test's end */
+    int version;                /* the highest one */
     const char* with_handshake; /* frames in the same record as the request or the reply */
     size_t with_handshake_size;
 };
@@ -99,8 +99,7 @@ static void tls_open_accepted(struct tls_peer* peer, const struct tls_scene* sce
         memset(&address, 0, sizeof address);
         address.sin_family = AF_INET;
         address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        address.sin_port =
-            htons((uint16_t)test_port_of(nopoll_conn_socket(peer->raw.listener)));
+        address.sin_port = htons((uint16_t)test_port_of(nopoll_conn_socket(peer->raw.listener)));
         client.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         tls_set_buffer(client.fd, SO_RCVBUF, scene->receive_buffer);
         assert_int_equal(connect(client.fd, (struct sockaddr*)&address, sizeof address), 0);

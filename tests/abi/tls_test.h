@@ -300,10 +300,10 @@ TEST_UNUSED static noPollConnOpts* tls_options(const char* certificate, const ch
                                                int verify) {
     noPollConnOpts* const options = nopoll_conn_opts_new();
     assert_non_null(options);
-    assert_true(nopoll_conn_opts_set_ssl_certs(
-        options, certificate != NULL ? tls_pem(certificate) : NULL,
-        certificate != NULL ? tls_key(certificate) : NULL, NULL,
-        authority != NULL ? tls_pem(authority) : NULL));
+    assert_true(
+        nopoll_conn_opts_set_ssl_certs(options, certificate != NULL ? tls_pem(certificate) : NULL,
+                                       certificate != NULL ? tls_key(certificate) : NULL, NULL,
+                                       authority != NULL ? tls_pem(authority) : NULL));
     nopoll_conn_opts_ssl_peer_verify(options, verify);
     return options;
 }

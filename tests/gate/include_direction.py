@@ -20,7 +20,7 @@ MAY_USE = {
     "compat": {"compat", "core", "net", "loop", "protocol"},
 }
 # Single headers a layer may include besides: time and descriptors are the same for net and loop.
-BESIDES = {"loop": {"net/clock.hpp", "net/unique_fd.hpp"}}
+BESIDES = {"loop": {"net/clock.hpp", "net/no_cancel.hpp", "net/unique_fd.hpp"}}
 
 STANDARD = set("""
 algorithm any array atomic bit cassert cctype cerrno cfloat charconv chrono cinttypes climits cmath

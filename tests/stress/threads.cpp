@@ -103,6 +103,9 @@ World::World(std::uint64_t with_seed, bool with_tls, std::string certificate_fil
     loopless = nopoll_ctx_new();
     options = nopoll_conn_opts_new();
     REQUIRE(server != nullptr && looped != nullptr && loopless != nullptr && options != nullptr);
+    // By the seed, so that all engines get their turn.
+    REQUIRE(nopoll_ctx_set_io_engine(server, static_cast<noPollIoEngineType>(seed % 4)));
+    REQUIRE(nopoll_ctx_set_io_engine(looped, static_cast<noPollIoEngineType>(seed / 4 % 4)));
     nopoll_conn_opts_set_reuse(options, nopoll_true);
     set_server_handlers(*this);
     set_client_handlers(*this);

@@ -14,7 +14,7 @@ namespace {
 
 const std::string kHello = "hello, zażółć gęślą jaźń";
 constexpr std::size_t kBig = 16 << 20;
-constexpr std::size_t kLimit = 1 << 16;
+constexpr std::size_t kLimit = 1 << 10;
 constexpr int kManyConnections = 100;
 
 void expect(bool right, const std::string& what) {

@@ -12,7 +12,7 @@ const HELLO = "hello, zażółć gęślą jaźń";
 const PING = "are you there";
 const SIZES = [0, 1, 125, 126, 65535, 65536, 1 << 20];
 const BIG = 16 << 20;
-const LIMIT = 1 << 16;
+const LIMIT = 1 << 10;
 const LIMIT_MS = 60000;
 const OPTIONS = {perMessageDeflate: false, maxPayload: 0};
 

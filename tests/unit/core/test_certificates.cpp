@@ -79,9 +79,15 @@ void names_of_peers_are_not(void**) {
         const char* file;
     };
     constexpr Row rows[] = {
-        {"first.test", "first.crt"},     {"FIRST.TEST", "first.crt"},  {"first.test.", "first.crt"},
-        {"dotted.test", "dotted.crt"},   {"Dotted.Test.", "dotted.crt"}, {"other.test", "first.crt"},
-        {"x.first.test", "first.crt"},   {"", "first.crt"},            {".", "first.crt"},
+        {"first.test", "first.crt"},
+        {"FIRST.TEST", "first.crt"},
+        {"first.test.", "first.crt"},
+        {"dotted.test", "dotted.crt"},
+        {"Dotted.Test.", "dotted.crt"},
+        {"other.test", "first.crt"},
+        {"x.first.test", "first.crt"},
+        {"", "first.crt"},
+        {".", "first.crt"},
         {"dotted.test..", "first.crt"},
     };
     for (const Row& row : rows)

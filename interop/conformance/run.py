@@ -1,0 +1,157 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""run.py --programs FOLDER --libraries FOLDER --artefacts FOLDER [--short] [--only PREFIX...]
+
+Holds the library, in strict mode and in both roles, against the cases of the Autobahn list, groups
+1 to 7, 9 and 10, and Python's websockets too, for comparison. "./dev interop" compiles echo_server
+and echo_client into the programs' folder and calls this. conformance.json and conformance.txt, with
+every case, go to the artefacts. The exit status is 1 when a case of ours is not OK or not closed
+cleanly; what others do does not matter.
+"""
+import argparse
+import asyncio
+import importlib.util
+import os
+import socket
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.append(os.path.dirname(HERE))
+
+# pylint: disable=wrong-import-position
+import case as one_case  # noqa: E402
+import cases_closing  # noqa: E402
+import cases_framing  # noqa: E402
+import cases_limits  # noqa: E402
+import cases_utf8  # noqa: E402
+import link  # noqa: E402
+from case import FAILED, Verdict  # noqa: E402
+from harness.process import Ended, Process  # noqa: E402
+from report import Report  # noqa: E402
+
+ROLES = ("server", "client")
+CONNECT_S = 20
+
+
+def all_cases(short):
+    return [*cases_framing.cases(), *cases_utf8.cases(), *cases_closing.cases(),
+            *cases_limits.cases(short)]
+
+
+def verdict_of(case, opened):
+    """opened(limit_s) gives the connection"""
+    try:
+        return one_case.run(case, opened(case.limit_s))
+    except (OSError, ValueError) as error:
+        return Verdict(FAILED, FAILED, detail="%s: %s" % (type(error).__name__, error))
+
+
+async def test_server(cases, verdicts, server):
+    """the subject is the server"""
+    async with server:
+        port = int(await server.line("listening ", CONNECT_S))
+        for case in cases:
+            verdicts[case.id] = await asyncio.to_thread(verdict_of, case, lambda limit_s: (
+                link.connect(port, "/", limit_s)))
+        await server.end()
+
+
+async def test_client(cases, verdicts, client):
+    """the subject is the client: it connects once for each case"""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(CONNECT_S)
+        client.command.append(str(listener.getsockname()[1]))
+        async with client:
+            for case in cases:
+                verdicts[case.id] = await asyncio.to_thread(verdict_of, case, lambda limit_s: (
+                    link.accept(listener, limit_s)))
+                if client.process.returncode is not None:
+                    return
+            listener.close()
+            await client.rest(CONNECT_S)
+
+
+class Subjects:
+    def __init__(self, arguments, log):
+        self.programs = os.path.abspath(arguments.programs)
+        self.environment = {"LD_LIBRARY_PATH": os.path.abspath(arguments.libraries),
+                            "NOPOLL_STRICT": "1"}
+        self.log = log
+        self.skipped = []
+
+    def ours(self):
+        for role in ROLES:
+            yield "noPoll " + role, role, [os.path.join(self.programs, "echo_" + role)]
+
+    def others(self):
+        if importlib.util.find_spec("websockets") is None:
+            self.skipped.append("websockets, for comparison: the Python package is not installed")
+            return
+        for role in ROLES:
+            yield ("websockets " + role, role,
+                   [sys.executable, os.path.join(HERE, "websockets_echo.py"), role])
+
+    async def test(self, cases, name, role, command):
+        """(verdicts, what went wrong besides)"""
+        started = time.monotonic()
+        test = test_server if role == "server" else test_client
+        process = Process(command, self.log, self.environment)
+        verdicts, fault = {}, None
+        try:
+            await test(cases, verdicts, process)
+            if process.process.returncode != 0:
+                fault = "the program ended with status %s" % process.process.returncode
+        except Ended as error:
+            fault = str(error)
+        for case in cases:
+            verdicts.setdefault(case.id, Verdict(FAILED, FAILED, detail="not tested"))
+        print("%-18s took %.1f s%s" % (name, time.monotonic() - started,
+                                       ": " + fault if fault else ""), flush=True)
+        return verdicts, fault
+
+
+async def run(arguments):
+    cases = [case for case in all_cases(arguments.short) if not arguments.only or any(
+        (case.id + ".").startswith(prefix.rstrip(".*") + ".") for prefix in arguments.only)]
+    report, faults = Report(cases), []
+    with open(os.path.join(arguments.artefacts, "conformance-transcript.txt"), "w",
+              encoding="utf-8") as transcript:
+        subjects = Subjects(arguments, lambda text: print(text, file=transcript, flush=True))
+        for name, role, command in (*subjects.ours(), *subjects.others()):
+            verdicts, fault = await subjects.test(cases, name, role, command)
+            report.add(name, verdicts)
+            if fault and name.startswith("noPoll"):
+                faults.append("%s: %s" % (name, fault))
+    for name, _, _ in subjects.ours():
+        faults += ["%s %s: %s, close %s; %s" % (name, number, verdict.behaviour, verdict.close,
+                                                verdict.detail)
+                   for number, verdict in report.subjects[name].items()
+                   if number in report.bad(name)]
+    return report, subjects.skipped, faults
+
+
+def main():
+    parser = argparse.ArgumentParser(usage=__doc__)
+    parser.add_argument("--programs", required=True)
+    parser.add_argument("--libraries", required=True)
+    parser.add_argument("--artefacts", required=True)
+    parser.add_argument("--short", action="store_true")
+    parser.add_argument("--only", nargs="+", metavar="PREFIX")
+    arguments = parser.parse_args()
+    os.makedirs(arguments.artefacts, exist_ok=True)
+    report, skipped, faults = asyncio.run(run(arguments))
+    lines = [*report.summary(), *("SKIP " + reason for reason in skipped)]
+    with open(os.path.join(arguments.artefacts, "conformance.json"), "w",
+              encoding="utf-8") as file:
+        file.write(report.as_json())
+    with open(os.path.join(arguments.artefacts, "conformance.txt"), "w", encoding="utf-8") as file:
+        file.write("\n".join([*report.table(), "", *lines, ""]))
+    print("\n" + "\n".join(lines))
+    for fault in faults:
+        print("FAIL " + fault)
+    return 1 if faults or not report.cases else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
