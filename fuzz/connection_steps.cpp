@@ -137,6 +137,10 @@ void serve_in_loop(Side& side) {
     const Running running(*side.loops);
     const int result = nopoll_loop_wait(side.ctx, 1);
     FUZZ_CHECK(result == 0 || result == -3);
+    for (Side* const served : {&world.server, &world.client}) {
+        served->write_seen = nopoll_conn_pending_write_bytes(served->conn);
+        served->read_seen = nopoll_conn_read_pending(served->conn);
+    }
 }
 
 void look(const Side& side) {

@@ -237,10 +237,11 @@ bool something_is_ready(const World& world, const noPollCtx* ctx) {
     for (const Side* const side : {&world.server, &world.client}) {
         if (side->ctx != ctx || side->conn == nullptr || !is_registered(*side)) continue;
         if (nopoll_conn_is_ok(side->conn) == nopoll_false) continue;
-        // Of a stream it may be what the program has left: nothing for the loop.
-        if (!side->streams && nopoll_conn_read_pending(side->conn) > 0) return true;
+        const int held = nopoll_conn_read_pending(side->conn);
+        if (held > 0 && held != side->read_seen) return true;
         pollfd waited{nopoll_conn_socket(side->conn), POLLIN, 0};
-        if (nopoll_conn_pending_write_bytes(side->conn) > 0) waited.events |= POLLOUT;
+        const int pending = nopoll_conn_pending_write_bytes(side->conn);
+        if (pending > 0 && pending != side->write_seen) waited.events |= POLLOUT;
         if (::poll(&waited, 1, 0) > 0) return true;
     }
     return false;

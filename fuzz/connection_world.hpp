@@ -23,6 +23,8 @@ struct Side {
     bool may_block = false;      // blocking mode: a send can wait where no loop runs
     bool sent_in_loop = false;   // so that something may be queued
     bool streams = false;        // reads with nopoll_conn_read, otherwise whole messages
+    int write_seen = 0;          // pending bytes at the end of the last wait: what is there
+    int read_seen = 0;           // then, and is still the same, is nothing for the next
     int wire_fd = -1;            // what this side writes comes out here
     std::string on_the_wire;     // taken from there, not yet given to the peer
     noPollMsg* kept = nullptr;

@@ -33,7 +33,8 @@ cpp_peer() {
         return
     fi
     for source in "$name" expectations; do
-        ${launcher:-} ${CXX:-c++} -std=c++17 -O1 -Wall -Wextra -c -o "$folder/$source.o" \
+        # shellcheck disable=SC2086  # no word at all without ccache
+        $launcher ${CXX:-c++} -std=c++17 -O1 -Wall -Wextra -c -o "$folder/$source.o" \
             "peers/cpp/$source.cpp" || { status=1 && return; }
     done
     ${CXX:-c++} -o "$folder/$name" "$folder/$name.o" "$folder/expectations.o" "$@" -lssl -lcrypto \

@@ -66,7 +66,8 @@ def main():
                                                            ", ".join(roster.PEERS)))
     os.makedirs(arguments.artefacts, exist_ok=True)
     world = World(arguments)
-    with tempfile.TemporaryDirectory(prefix="nopoll-interop-") as folder:
+    with tempfile.TemporaryDirectory(prefix="nopoll-interop-",
+                                     ignore_cleanup_errors=True) as folder:
         world.make_certificates(folder)
         return asyncio.run(run(world, arguments.peers))
 

@@ -17,8 +17,9 @@ CLIENT_FEATURES = BASIC + ["many"]  # of a peer that is the client
 SERVER_FEATURES = BASIC + ["many"]  # of a peer that is the server
 
 
-# "limit" works with frames that every peer writes at once. Of a longer one the listener reads away
-# 64 KiB and closes: then it is chance whether a peer that goes on writing sees the Close frame first.
+# "limit" works with frames that every peer writes at once. Of a longer one the listener reads
+# 64 KiB away and closes: then it is chance whether a peer that goes on writing sees the Close frame
+# first.
 LIMIT = ("limit", "limit", ["--max-frame", 1 << 10])
 IPV6 = ("ipv6", "text", ["--6"])
 

@@ -125,12 +125,12 @@ void Connection::set_descriptor(int fd) {
 }
 
 // The context's lock, so that no loop starts to watch the old one any more. What the loops' engines
-// know of it ends while it is still open.
-int Connection::exchange_descriptor_locked(int fd) {
+// know of it ends while it is still open; a number that is not ours any more may be in use again.
+int Connection::exchange_descriptor_locked(int fd, bool old_is_ours) {
     const std::lock_guard guard(context_.mutex());
     const int old = exchange_field(session, fd);
     ++descriptor_number_;
-    if (old != NOPOLL_INVALID_SOCKET && old != fd) context_.release_descriptor(old);
+    if (old != NOPOLL_INVALID_SOCKET && old != fd && old_is_ours) context_.release_descriptor(old);
     return old;
 }
 

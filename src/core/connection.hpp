@@ -303,6 +303,7 @@ private:
                                protocol::Utf8Validator& text) const;
     bool queue_applies_locked() const;
     bool queue_has_room_locked(std::size_t bytes);
+    bool gathers_locked(std::size_t bytes);
     bool send_library_frame_locked(Lock& lock, protocol::Opcode opcode,
                                    std::span<const std::byte> payload);
     bool others_write() const;
@@ -313,7 +314,7 @@ private:
     // ending
     bool send_close_frame_locked(Lock& lock, std::span<const std::byte> body);
     void give_up_descriptor(Ending ending);
-    int exchange_descriptor_locked(int fd);
+    int exchange_descriptor_locked(int fd, bool old_is_ours = true);
 
     Context& context_;
     mutable Mutex mutex_;

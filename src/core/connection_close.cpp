@@ -51,7 +51,8 @@ void Connection::give_up_descriptor(Ending ending) {
             if (outbox_.queued_bytes() > 0) flush_locked(lock);
             if (ssl != nullptr) net::tls_close_notify(ssl);
         }
-        const int number = exchange_descriptor_locked(NOPOLL_INVALID_SOCKET);
+        const int number = exchange_descriptor_locked(
+            NOPOLL_INVALID_SOCKET, ending != Ending::descriptor_lost);
         if (ending != Ending::descriptor_lost) fd.reset(number);
         if (fd.valid() && outbox_.queued_bytes() > 0) linger.outbox.swap(outbox_);
         outbox_.clear();

@@ -37,6 +37,8 @@ constexpr std::size_t kStackFrame = 16 * 1024;
 constexpr std::size_t kTlsRecord = 16 * 1024;
 // A flush is given at least this long: programs pass 2000 and live from the rest.
 constexpr std::int64_t kShortestFlushUs = 100'000;
+// Of the answers that are gathered in corked mode.
+constexpr std::size_t kLargestBatch = 64 * 1024;
 
 int clamp_int(std::size_t value) {
     return static_cast<int>(std::min<std::size_t>(value, std::numeric_limits<int>::max()));
@@ -184,6 +186,12 @@ bool Connection::queue_has_room_locked(std::size_t bytes) {
     return outbox_.queued_bytes() + bytes <= limit;
 }
 
+// Corked: small answers wait for the end of the turn, to be written together.
+bool Connection::gathers_locked(std::size_t bytes) {
+    return batching_ && outbox_.queued_bytes() + bytes <= kLargestBatch &&
+           queue_has_room_locked(bytes) && !outbox_.has(Account::program);
+}
+
 int Connection::refuse_send_locked() const {
     if (is_listener()) return EOPNOTSUPP;
     if (!is_ok()) return EBADF;
@@ -232,8 +240,10 @@ CallResult Connection::take_frame(const SendRequest& request) {
             continues ? sent_text_ : protocol::Utf8Validator();
         if (is_message && strict_refuses_locked(request, continues, text)) return {-1, EILSEQ};
 
-        const FlushResult flushed = flush_locked(lock);
-        if (flushed.state == Flush::failed) return {-1, flushed.error};
+        if (!gathers_locked(request.payload.size() + protocol::kMaxFrameHeader)) {
+            const FlushResult flushed = flush_locked(lock);
+            if (flushed.state == Flush::failed) return {-1, flushed.error};
+        }
         if (!is_ok()) return {-1, EBADF};
         if (outbox_.has(Account::program)) return {-1, EWOULDBLOCK};
         outbox_.forget_credit();
@@ -292,11 +302,11 @@ CallResult Connection::take_frame(const SendRequest& request) {
 }
 
 CallResult Connection::write_frame(Lock& lock, FrameBytes& frame) {
-    if (!outbox_.empty()) return keep_rest(lock, frame);
-    if (batching_ && queue_has_room_locked(frame.size())) {
+    if (gathers_locked(frame.size())) {
         outbox_.append(Account::queued, frame.head, frame.body, 0);
         return {clamp_int(frame.payload_size), kKeepErrno};
     }
+    if (!outbox_.empty()) return keep_rest(lock, frame);
     const bool more = more_follows_.load(std::memory_order_relaxed);
     while (frame.sent < frame.size()) {
         const IoResult wrote = write_locked(lock, frame.head_left(), frame.body_left(), more);
@@ -315,7 +325,7 @@ CallResult Connection::keep_rest(Lock& lock, const FrameBytes& frame) {
     if (!is_ok()) return {-1, EPIPE};  // the send function has closed the connection
     const std::size_t left = frame.size() - frame.sent;
     const int whole = clamp_int(frame.payload_size);
-    if (batching_ || queue_applies_locked()) {
+    if (queue_applies_locked()) {
         // A frame that is begun has to be finished, whatever the limit says.
         if (frame.sent == 0 && !queue_has_room_locked(left)) return {-1, EWOULDBLOCK};
         append_rest(Account::queued, frame, 0);
@@ -441,7 +451,7 @@ bool Connection::send_library_frame_locked(Lock& lock, Opcode opcode,
         std::memcpy(bytes.data() + head, payload.data(), payload.size());
     std::span<const std::byte> left = std::span(bytes).first(head + payload.size());
 
-    if (!others_write()) flush_locked(lock);
+    if (!others_write() && !gathers_locked(left.size())) flush_locked(lock);
     const bool direct = outbox_.empty() && !others_write();
     while (direct && !left.empty()) {
         const bool more = more_follows_.load(std::memory_order_relaxed) && opcode != Opcode::close;

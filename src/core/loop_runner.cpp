@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <optional>
 
 #include "core/accept.hpp"
@@ -26,6 +27,18 @@ constexpr int kAcceptsPerTurn = 16;
 
 bool out_of_descriptors(int error) {
     return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
+// 0: no such descriptor.
+ino_t inode_of(int fd) {
+    struct stat status {};
+    return ::fstat(fd, &status) == 0 ? status.st_ino : 0;
+}
+
+// The number may be somebody else's by now.
+bool is_still_there(const WatchSet::Watched& watched) {
+    const ino_t inode = inode_of(watched.fd);
+    return inode != 0 && (watched.inode == 0 || inode == watched.inode);
 }
 
 // A turn's reference: the program sees one more while its handlers run.
@@ -97,6 +110,15 @@ CallResult LoopRunner::run(std::int64_t timeout_us) {
     return run_own_engine(limits);
 }
 
+// Engines that say nothing of descriptors that somebody closed: those are looked for now and then.
+bool LoopRunner::lost_check_is_due() {
+    if (set_->engine->notices_closed()) return false;
+    const std::int64_t now = net::now_us();
+    if (now < next_lost_check_us_) return false;
+    next_lost_check_us_ = now + loop::kLongestWaitUs;
+    return true;
+}
+
 bool LoopRunner::finished(const Limits& limits, bool idle, CallResult& result) const {
     result = {kLoopStopped, kKeepErrno};
     if (context_.stop_count() != stops_at_start_ || context_.abandoned()) return true;
@@ -111,7 +133,7 @@ CallResult LoopRunner::run_own_engine(const Limits& limits) {
         sync();
         const int ready = wait(limits.when_idle);
         if (ready < 0 && ready != -EBADF) return {kLoopFailed, -ready};
-        if (ready < 0 || (ready == 0 && !set_->engine->notices_closed())) drop_lost_descriptors();
+        if (ready < 0 || lost_check_is_due()) drop_lost_descriptors();
         if (ready < 0) {
             start_anew();
             continue;
@@ -176,6 +198,7 @@ void LoopRunner::sync() {
         synced_changes_ = changes;
         synced_once_ = true;
         drop(leavers.gone);
+        end_lost(leavers.lost);
         for (Connection* const connection : leavers.refused) {
             NOPOLL_CONN_LOG(*connection, NOPOLL_LEVEL_WARNING, "descriptor %d cannot be watched",
                             connection->descriptor());
@@ -206,9 +229,25 @@ LoopRunner::Leavers LoopRunner::sync_slots(std::int64_t now_us) {
             if (connection->may_be_dropped()) leavers.gone.add(*connection);
             continue;
         }
+        if (lost_to_newer(slot, *connection, leavers)) continue;
         if (!watch_slot(slot, *connection, now_us)) leavers.refused.add(*connection);
     }
     return leavers;
+}
+
+// Two connections, one number: somebody closed the older one's descriptor behind our back, and the
+// kernel has given the number out again.
+bool LoopRunner::lost_to_newer(std::size_t slot, Connection& connection, Leavers& leavers) {
+    const int fd = connection.descriptor();
+    const std::int32_t other = set_->meaning_of(fd);
+    if (other < 0 || static_cast<std::size_t>(other) == slot) return false;
+    const auto other_slot = static_cast<std::size_t>(other);
+    Connection* const rival = context_.registry().at(other_slot);
+    if (rival == nullptr || rival == &connection || rival->descriptor() != fd) return false;
+    const bool newer = load_field(connection.id) > load_field(rival->id);
+    leavers.lost.add(newer ? *rival : connection);
+    set_->watched[newer ? other_slot : slot] = WatchSet::Watched{};
+    return !newer;
 }
 
 void LoopRunner::note_timer(std::int64_t at_us) {
@@ -231,6 +270,7 @@ bool LoopRunner::watch_slot(std::size_t slot, Connection& connection, std::int64
     watched.id = load_field(connection.id);
     watched.fd = fd;
     watched.descriptor = connection.descriptor_number();
+    if (watched.inode == 0 && !set_->engine->notices_closed()) watched.inode = inode_of(fd);
     set_->set_meaning(fd, static_cast<std::int32_t>(slot));
     const loop::Interest interest{wish.read, wish.write};
     if (interest.read == watched.interest.read && interest.write == watched.interest.write)
@@ -437,7 +477,7 @@ void LoopRunner::drop_lost_descriptors() {
         const std::lock_guard guard(context_.mutex());
         for (std::size_t slot = 0; slot < set_->watched.size(); ++slot) {
             const WatchSet::Watched& watched = set_->watched[slot];
-            if (watched.id == 0 || ::fcntl(watched.fd, F_GETFD) >= 0) continue;
+            if (watched.id == 0 || is_still_there(watched)) continue;
             Connection* const connection = context_.registry().at(slot);
             if (connection == nullptr || connection->descriptor() != watched.fd) continue;
             lost.add(*connection);
@@ -447,6 +487,10 @@ void LoopRunner::drop_lost_descriptors() {
             if (::fcntl(linger.fd.get(), F_GETFD) < 0) (void)linger.fd.release();
         std::erase_if(list, [](const Linger& linger) { return !linger.fd.valid(); });
     }
+    end_lost(lost);
+}
+
+void LoopRunner::end_lost(const PinnedConnections& lost) {
     for (Connection* const connection : lost) {
         NOPOLL_CONN_LOG(*connection, NOPOLL_LEVEL_WARNING,
                         "descriptor %d was closed by somebody else", connection->descriptor());

@@ -77,9 +77,12 @@ private:
     struct Leavers {
         PinnedConnections gone;     // dead: only still registered
         PinnedConnections refused;  // the engine does not take their descriptor
+        PinnedConnections lost;     // the number of their descriptor was given to another
     };
     Leavers sync_slots(std::int64_t now_us);
     [[nodiscard]] bool watch_slot(std::size_t slot, Connection& connection, std::int64_t now_us);
+    bool lost_to_newer(std::size_t slot, Connection& connection, Leavers& leavers);
+    void end_lost(const PinnedConnections& lost);
     void note_timer(std::int64_t at_us);
     void unwatch_slot(std::size_t slot);
     void sync_lingering();
@@ -93,6 +96,7 @@ private:
     void serve_lingering(int fd);
     void serve_all_lingering();
     void run_timers();
+    bool lost_check_is_due();
     void drop_lost_descriptors();
     void start_anew();
 
@@ -103,6 +107,7 @@ private:
     std::unique_ptr<WatchSet> set_;
     std::uint64_t synced_changes_ = 0;
     bool synced_once_ = false;
+    std::int64_t next_lost_check_us_ = 0;
     std::int64_t next_timer_us_ = 0;  // 0: none
     bool input_at_hand_ = false;
     bool writers_ = false;  // somebody wanted to write when the set was last put together

@@ -24,6 +24,7 @@ struct WatchSet {
         int id = 0;  // 0: nothing
         int fd = -1;
         unsigned descriptor = 0;  // which one of the connection's: numbers come again
+        ino_t inode = 0;          // of the socket, where the engine does not notice closed ones
         loop::Interest interest;
     };
 

@@ -35,7 +35,11 @@ enum {
 };
 
 /* Exported, but in no installed header. */
-char* nopoll_conn_produce_accept_key(noPollCtx* ctx, const char* websocket_key);
+#ifdef __cplusplus
+extern "C"
+#endif
+    char*
+    nopoll_conn_produce_accept_key(noPollCtx* ctx, const char* websocket_key);
 
 TEST_UNUSED static void raw_make_ready(struct raw_peer* peer) {
     POLL_UNTIL(nopoll_conn_socket(peer->conn), nopoll_conn_is_ready(peer->conn));

@@ -158,15 +158,16 @@ static void accepted_values_appear_line_by_line(void** state) {
     CHECK_TEXT(nopoll_conn_port(conn), peer_port(scene.fd));
     assert_int_equal(nopoll_conn_get_close_status(conn), 0);
 
-    static const char* const lines[] = {
-        "GET /chat?room=1#top HTTP/1.1\r\n",
-        "Host: server.test:8080\r\n",
-        "Origin: http://page.test\r\n",
-        "Sec-WebSocket-Protocol: a, b\r\n",
-        "Cookie: session=1; theme=dark\r\n",
-        "X-Real-IP: 192.0.2.7\r\n",
+    static const char rest[] =
         "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"};
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    const char* const lines[] = {"GET /chat?room=1#top HTTP/1.1\r\n",
+                                 "Host: server.test:8080\r\n",
+                                 "Origin: http://page.test\r\n",
+                                 "Sec-WebSocket-Protocol: a, b\r\n",
+                                 "Cookie: session=1; theme=dark\r\n",
+                                 "X-Real-IP: 192.0.2.7\r\n",
+                                 rest};
     enum { kLines = sizeof lines / sizeof *lines };
     for (int sent = 0; sent <= kLines; sent++) {
         CHECK_TEXT(nopoll_conn_get_requested_url(conn), sent > 0 ? "/chat?room=1#top" : "/");

@@ -107,7 +107,7 @@ static void dribbling_buys_no_time(void** state) {
     begin(&now, TIMEOUT_US);
     const long start = test_now_ms();
     while (closes == 0 && test_now_ms() - start < TEST_LIMIT_MS) {
-        if (sent < sizeof GET - 1) test_send_all(now.fd, GET + sent++, 1);
+        if (sent < sizeof GET - 1) test_send_all(now.fd, &GET[sent++], 1);
         nopoll_loop_wait(now.ctx, 1);
     }
     check_ended(&now, start, TIMEOUT_US);

@@ -223,7 +223,7 @@ static void silent_and_slow_peers_beside_a_good_one(void** state) {
                 fds[i] = -1;
             }
             if (fds[i] >= 0 && sent[i] < limit &&
-                send(fds[i], TEST_REQUEST + sent[i], 1, MSG_NOSIGNAL) == 1)
+                send(fds[i], &TEST_REQUEST[sent[i]], 1, MSG_NOSIGNAL) == 1)
                 sent[i]++;
         }
         check_good(&now);

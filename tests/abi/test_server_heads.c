@@ -239,7 +239,7 @@ static void heads_come_in_any_parts(void** state) {
         assert_non_null(conn);
         while (seen.size == 0 && test_now_ms() < stop) {
             const size_t part = size - sent < step ? size - sent : step;
-            if (part > 0) test_send_all(now.fd, TEST_REQUEST + sent, part);
+            if (part > 0) test_send_all(now.fd, &TEST_REQUEST[sent], part);
             sent += part;
             test_readable(nopoll_conn_socket(conn), 20);
             nopoll_loop_wait(now.ctx, 1);

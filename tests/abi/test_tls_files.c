@@ -12,7 +12,8 @@ static int watching;
 
 static int watch_folder(void** state) {
     if (tls_certificates(state) != 0) return -1;
-    tls_system_store(tls_pem("ca"));
+    tls_append(tls_pem("store"), tls_pem("ca"));
+    tls_system_store(tls_pem("store"));
     watching = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
     return inotify_add_watch(watching, tls_folder, IN_OPEN | IN_ACCESS) >= 0 ? 0 : -1;
 }
@@ -21,6 +22,8 @@ static int unwatch_folder(void** state) {
     close(watching);
     return tls_certificates_gone(state);
 }
+
+static int store_touched; /* opens and reads of store.pem, ever */
 
 /* How many opens and reads since the last call; the name of the last file. */
 static int files_touched(char* last, size_t size) {
@@ -36,6 +39,7 @@ static int files_touched(char* last, size_t size) {
                 (const struct inotify_event*)(void*)(buffer.bytes + at);
             if (event->len > 0) {
                 count++;
+                store_touched += strcmp(event->name, "store.pem") == 0;
                 snprintf(last, size, "%s", event->name);
             }
             at += (ssize_t)(sizeof *event + event->len);
@@ -174,6 +178,19 @@ static void client_with_the_systems_store(void** state) {
     connect_and_settle("system-store", NULL);
 }
 
+/* Who verifies nobody does not load the system's store at all. */
+static void store_is_for_verification(void** state) {
+    struct listening at = {nopoll_ctx_new(), NULL, tls_client_context("ca"), NULL, "server.test"};
+    (void)state;
+    store_touched = 0;
+    at.listener = tls_listener(at.ctx, tls_options("server", "ca", 0));
+    listen_and_settle("no-verification", &at);
+    connect_and_settle("no-verification", tls_options("client", NULL, 0));
+    assert_int_equal(store_touched, 0);
+    connect_and_settle("verification", tls_options("client", NULL, 1));
+    assert_true(store_touched > 0);
+}
+
 /* A store that is a folder of hashed names is asked for one certificate at a time. */
 static void client_with_a_store_folder(void** state) {
     X509* const authority = tls_read_certificate("ca");
@@ -193,6 +210,7 @@ int main(void) {
         cmocka_unit_test(store_and_server_name),
         cmocka_unit_test(client_with_options),
         cmocka_unit_test(client_with_the_systems_store),
+        cmocka_unit_test(store_is_for_verification),
         cmocka_unit_test(client_with_a_store_folder),
     };
     return cmocka_run_group_tests(tests, watch_folder, unwatch_folder);

@@ -30,10 +30,10 @@ awk '
     / mmap\(.*, [0-9]+<\// { reads[what]++; print "mapped: " $0; next }
     / (stat|newfstatat|statx)\(.*"\// { looked[what]++ }
     END {
-        printf "%-14s %10s %8s %8s %8s\n", "kind", "handshakes", "opened", "read", "stat"
+        printf "%-16s %10s %8s %8s %8s\n", "kind", "handshakes", "opened", "read", "stat"
         for (i = 1; i <= kinds; i++) {
             what = order[i]
-            printf "%-14s %10d %8d %8d %8d\n", what, handshakes[what], opened[what], reads[what],
+            printf "%-16s %10d %8d %8d %8d\n", what, handshakes[what], opened[what], reads[what],
                 looked[what]
             bad += opened[what] + reads[what]
         }

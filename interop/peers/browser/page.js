@@ -153,7 +153,8 @@ const checks = {
         while (connections.length < 96)
             connections.push(...await Promise.all([1, 2, 3, 4, 5, 6, 7, 8].map(
                 () => opened(base + "/echo"))));
-        await Promise.all(connections.map((connection, index) => connection.echoes(`I am ${index}`)));
+        await Promise.all(connections.map((connection, index) =>
+            connection.echoes(`I am ${index}`)));
         await Promise.all(connections.map((connection) => connection.end()));
     },
 };

@@ -203,7 +203,8 @@ const paths = {
     },
     "/info"(socket, request) {
         const lines = [`url: ${request.url}`];
-        for (const [name, value] of Object.entries(request.headers)) lines.push(`${name}: ${value}`);
+        for (const [name, value] of Object.entries(request.headers))
+            lines.push(`${name}: ${value}`);
         socket.send(lines.join("\n") + "\n");
     },
     "/push"(socket) {
@@ -231,7 +232,8 @@ function server(files) {
         handleProtocols: (protocols) => protocols.has("chat") ? "chat" : false,
     });
     server.on("connection", (socket, request) => {
-        socket.on("close", (code, reason) => console.log(`closed ${request.url} ${code} ${reason}`));
+        socket.on("close", (code, reason) =>
+            console.log(`closed ${request.url} ${code} ${reason}`));
         socket.on("error", (error) => console.log(`error ${request.url} ${error.message}`));
         paths[path(request)](socket, request);
     });
