@@ -31,6 +31,10 @@ set(nopoll_sanitizer_options)
 if(NOPOLL_SANITIZE)
     list(APPEND nopoll_sanitizer_options "-fsanitize=${NOPOLL_SANITIZE}"
          -fno-sanitize-recover=all -fno-omit-frame-pointer)
+    # The vptr check makes a pipe to probe memory: it cries wolf in tests that exhaust descriptors.
+    if(NOPOLL_SANITIZE MATCHES "undefined")
+        list(APPEND nopoll_sanitizer_options -fno-sanitize=vptr)
+    endif()
 endif()
 if(NOPOLL_BUILD_FUZZERS)
     if(NOT CMAKE_CXX_COMPILER_ID MATCHES "Clang")

@@ -62,19 +62,14 @@ def macros(tables):
             yield "#define %s (%s)" % (name, value[1])
 
 
-def enumerations(tables):
+def enumerations(tables, defined):
+    """an enumerator with a guard is there when its macro is among DEFINED"""
     found = {}
     for typedef, enumerator, value, guard, _, _ in rows(tables, "enums"):
-        found.setdefault(typedef, []).append((enumerator, value, guard))
+        if guard == "-" or guard in defined:
+            found.setdefault(typedef, []).append("%s = %s" % (enumerator, value))
     for typedef, enumerators in found.items():
-        yield "typedef enum {"
-        # The guarded ones are never last in C90's sense: a comma begins each but the first line.
-        comma = ""
-        for enumerator, value, guard in sorted(enumerators, key=lambda one: one[2] != "-"):
-            line = "%s%s = %s" % (comma, enumerator, value)
-            yield line if guard == "-" else "#ifdef %s\n%s\n#endif" % (guard, line)
-            comma = ", "
-        yield "} %s;" % typedef
+        yield "typedef enum { %s } %s;" % (", ".join(enumerators), typedef)
 
 
 def tags(tables):
@@ -96,11 +91,11 @@ def public_header(tables):
     known = tags(tables)
     lines = includes(tables, "nopoll_decl.h")
     lines += ["typedef int nopoll_bool;", "typedef void * noPollPtr;"]
-    lines += macros(tables)
+    defines = [*macros(tables)]
+    lines += defines
     lines += ["typedef struct %s %s;" % (tag, name) for name, tag in known.items()
               if name != "noPollCertificate"]
-    # Without the guards' macros an enumeration may be all but empty, as the original's is.
-    lines += enumerations(tables)
+    lines += enumerations(tables, {line.split()[1] for line in defines})
     body = [*handlers(tables), *functions(tables)]
     return "".join([PROLOGUE % {"guard": "NOPOLL_H"}, "\n".join(lines), "\n", OPEN,
                     "\n".join(body), "\n", SHUT])

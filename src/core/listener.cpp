@@ -102,6 +102,10 @@ bool Connection::present_certificate_for(std::string_view server_name) {
         files[1] = entry->privateKey;
         if (entry->optionalChainFile != nullptr) files[2] = entry->optionalChainFile;
     }
+    if (accept_options_ != nullptr) {
+        const std::optional<std::string> chain = accept_options_->values().chain_certificate;
+        if (chain) files[2] = *chain;
+    }
     return context_.tls_contexts().use_certificate(ssl, files[0], files[1], files[2], tls_note_);
 }
 

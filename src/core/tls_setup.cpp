@@ -77,7 +77,10 @@ TlsFault make_ssl(Connection& connection, ContextChoice& choice) {
 // Runs inside the handshake, with the connection's lock held.
 bool choose_by_name(SSL* ssl, std::string_view server_name) {
     auto* const connection = static_cast<Connection*>(net::owner(ssl));
-    return connection == nullptr || connection->present_certificate_for(server_name);
+    if (connection == nullptr) return true;
+    // A callback of the creator's context has chosen another one already.
+    if (SSL_get_SSL_CTX(ssl) != connection->ssl_ctx) return true;
+    return connection->present_certificate_for(server_name);
 }
 
 }  // namespace
@@ -156,7 +159,10 @@ TlsFault set_up_tls_listener(Context& context, Connection& connection, Connectio
     else if (values && values->chain_certificate)
         settings.chain = *values->chain_certificate;
     ContextChoice choice = choose_context(context, connection, options, settings);
-    return make_ssl(connection, choice);
+    TlsFault fault = make_ssl(connection, choice);
+    if (fault.empty() && choice.creators && settings.sni != nullptr)
+        net::install_sni_callback(connection.ssl, settings.sni);
+    return fault;
 }
 
 }  // namespace nopoll::core

@@ -104,7 +104,6 @@ bool apply_tls_settings(SSL_CTX* context, const TlsSettings& settings, std::stri
     if (!apply_trust(context, settings, error) || !apply_certificates(context, settings, error)) {
         return false;
     }
-    if (settings.sni != nullptr) install_sni_callback(context, settings.sni);
     return true;
 }
 
@@ -122,6 +121,7 @@ TlsContextResult build_tls_context(const TlsSettings& settings) {
     }
     SSL_CTX_set_options(context.get(), SSL_OP_NO_RENEGOTIATION);
     apply_session_rules(context.get(), settings.client);
+    if (settings.sni != nullptr) install_sni_callback(context.get(), settings.sni);
     if (apply_tls_settings(context.get(), settings, result.error)) {
         result.context = std::move(context);
     }

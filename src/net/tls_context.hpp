@@ -37,7 +37,7 @@ struct [[nodiscard]] TlsContextResult {
 
 TlsContextResult build_tls_context(const TlsSettings& settings);
 
-// Everything but the method, for a context that the program's creator made. Only ever adds: what
+// Everything but method and sni, for a context that the program's creator made. Only ever adds: what
 // the creator demands of its peers stays. False: error says file and reason.
 [[nodiscard]] bool apply_tls_settings(SSL_CTX* context, const TlsSettings& settings,
                                       std::string& error);

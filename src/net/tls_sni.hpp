@@ -16,4 +16,8 @@ using SniCallback = bool (*)(SSL* ssl, std::string_view server_name);
 
 void install_sni_callback(SSL_CTX* context, SniCallback callback);
 
+// For an SSL object of a context that is not ours, which keeps its own callback for names: this
+// one runs later, when the certificate is needed.
+void install_sni_callback(SSL* ssl, SniCallback callback);
+
 }  // namespace nopoll::net

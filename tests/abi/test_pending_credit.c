@@ -143,7 +143,7 @@ static void pong_waits(enum raw_side side) {
     ping_it(&peer, "ping 0");
     assert_int_equal(nopoll_conn_pending_write_bytes(peer.conn), pong);
     for (i = 1; i < 10; i++) {
-        char text[8];
+        char text[32];
         snprintf(text, sizeof text, "ping %d", i);
         ping_it(&peer, text);
     }

@@ -197,6 +197,11 @@ static void chain_precedence(void** state) {
             nopoll_listener_set_certificate(listener, tls_pem("other"), tls_key("other"), three);
         assert_string_equal(presented(ctx, listener, NULL), listeners ? "other.test" : "leaf.test");
         assert_int_equal(chain_sent, 1 + (listeners ? 3 : of_options ? 2 : 1));
+        /* No other rule for an entry that was found by its name. */
+        nopoll_ctx_set_certificate(ctx, "named.test", tls_pem("server"), tls_key("server"),
+                                   tls_pem("ca"));
+        presented(ctx, listener, "named.test");
+        assert_int_equal(chain_sent, 1 + (listeners ? 3 : of_options ? 2 : 1));
         end(ctx, listener);
     }
 }

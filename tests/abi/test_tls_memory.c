@@ -5,7 +5,8 @@
 
 #include <sys/wait.h>
 
-enum { kWarmUp = 10, kConnections = 200, kMostBytes = 35 * 1024 };
+/* 35 KB is the promise; more than this means that TLS buffers are kept while nothing happens. */
+enum { kWarmUp = 10, kConnections = 200, kMostBytes = 22 * 1024 };
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 enum { kMeasurable = 0 }; /* shadow memory and red zones tell nothing about the library */

@@ -33,18 +33,27 @@ RawSocket::~RawSocket() {
 }
 
 RawSocket RawSocket::connect(int port, int receive_buffer) {
+    RawSocket made = unconnected(receive_buffer);
+    made.connect_to(port);
+    return made;
+}
+
+RawSocket RawSocket::unconnected(int receive_buffer) {
     RawSocket made(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     REQUIRE(made.get() >= 0);
-    const int on = 1;
     if (receive_buffer > 0)
         REQUIRE(::setsockopt(made.get(), SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer) == 0);
+    return made;
+}
+
+void RawSocket::connect_to(int port) const {
+    const int on = 1;
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_port = htons(static_cast<std::uint16_t>(port));
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    REQUIRE(::connect(made.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
-    ::setsockopt(made.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    return made;
+    REQUIRE(::connect(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
+    ::setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
 bool RawSocket::send(std::string_view bytes) const {
@@ -148,9 +157,13 @@ RawFrame receive_frame(const RawSocket& socket) {
 
 RawSocket open_client(int port, int receive_buffer) {
     RawSocket client = RawSocket::connect(port, receive_buffer);
+    shake_hands(client);
+    return client;
+}
+
+void shake_hands(const RawSocket& client) {
     REQUIRE(client.send(kRequest));
     REQUIRE(client.receive_head().starts_with("HTTP/1.1 101"));
-    return client;
 }
 
 std::int64_t echo(const RawSocket& client, std::string_view text) {

@@ -31,6 +31,9 @@ public:
 
     // To a local port; receive_buffer > 0: SO_RCVBUF, set before connecting.
     static RawSocket connect(int port, int receive_buffer = 0);
+    // The same in two steps: the descriptor exists before the connection does.
+    static RawSocket unconnected(int receive_buffer = 0);
+    void connect_to(int port) const;
 
     [[nodiscard]] int get() const { return fd_; }
     // False when the other side has gone.
@@ -68,6 +71,7 @@ struct RawFrame {
 
 // A client that has shaken hands.
 [[nodiscard]] RawSocket open_client(int port, int receive_buffer = 0);
+void shake_hands(const RawSocket& client);
 // It sends a text and gets it back; the time that took in microseconds.
 [[nodiscard]] std::int64_t echo(const RawSocket& client, std::string_view text);
 
