@@ -181,7 +181,11 @@ bool Acceptor::complete(Context& context, Connection* listener, Connection& conn
     if (!claim) return false;
     if (listener == &connection) listener = nullptr;
     const bool use_tls = tls || (listener != nullptr && load_field(listener->tls_on) != 0);
-    connection.set_descriptor(fd);
+    // Another thread may have closed it already: then its number is not to be brought back.
+    if (connection.descriptor() != fd) {
+        if (connection.was_shut_down()) return false;
+        connection.set_descriptor(fd);
+    }
     try {
         if (listener != nullptr) inherit(*listener, connection);
         if (net::set_blocking(fd, true) && complete_claimed(context, listener, connection, use_tls))

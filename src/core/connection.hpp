@@ -112,6 +112,8 @@ public:
     bool is_ok() const { return descriptor() != NOPOLL_INVALID_SOCKET; }
     // How many descriptors it has had; with the context's lock held.
     unsigned descriptor_number() const { return descriptor_number_; }
+    // Its descriptor was given up, by whomever.
+    bool was_shut_down() const { return shut_down_.load(); }
     bool is_listener() const { return role == NOPOLL_ROLE_MAIN_LISTENER; }
     bool is_client() const { return role == NOPOLL_ROLE_CLIENT; }
     Phase phase() const { return phase_.load(std::memory_order_acquire); }
@@ -383,6 +385,7 @@ private:
     std::unique_ptr<net::MaskKeys> mask_keys_;  // clients, and raw frames that ask for a mask
 
     // Ending.
+    std::atomic<bool> shut_down_{false};
     std::atomic<bool> ending_{false};  // on_close runs, or the descriptor is being given up
     std::atomic<int> closes_running_{0};
     std::atomic<bool> closed_before_{false};  // nopoll_conn_close was called on it once already
