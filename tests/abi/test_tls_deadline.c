@@ -3,7 +3,8 @@
  * (spec: connection.md 2). */
 #include "tls_test.h"
 
-enum { LIMIT_MS = 250, GRACE_MS = 3000 };
+/* What a busy machine may add; a wait that is not bounded takes longer than that. */
+enum { LIMIT_MS = 250, GRACE_MS = 8000 };
 
 /* A bad server: what it does with a connection, in a thread, until the client is gone. */
 struct server {
@@ -94,10 +95,11 @@ static void dies_in_time(void (*serve)(int fd), enum socket_kind kind, const cha
     noPollConn* conn = NULL;
     long begin, took;
     char text[8];
-    int fd = -1;
+    int fd = -1, small = 65536;
     nopoll_conn_connect_timeout(ctx, LIMIT_MS * 1000L);
     nopoll_conn_opts_set_cookie(options, cookie);
     snprintf(text, sizeof text, "%d", port);
+    assert_int_equal(setsockopt(server.listening, SOL_SOCKET, SO_RCVBUF, &small, sizeof small), 0);
     assert_int_equal(pthread_create(&server.thread, NULL, server_main, &server), 0);
     /* A socket that was handed over blocks, and yet the limit holds. */
     if (kind == GIVEN_SOCKET) fd = test_connect(port);
@@ -140,9 +142,9 @@ static void server_drips(void** state) {
     dies_in_time(drop_by_drop, GIVEN_SOCKET, NULL);
 }
 
-/* Sixteen megabytes do not fit into any socket buffer. */
+/* More than the buffers of both ends together ever become. */
 static void server_does_not_read_the_request(void** state) {
-    const size_t size = 16U << 20;
+    const size_t size = 12U << 20;
     char* const cookie = (char*)malloc(size + 1);
     (void)state;
     assert_non_null(cookie);
