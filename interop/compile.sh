@@ -21,6 +21,11 @@ common="-D_GNU_SOURCE -Wall -Wextra -Wno-unused-parameter -O1 -g"
 ${CC:-cc} -std=c11 $common -o "$folder/server" programs/server.c $flags
 # shellcheck disable=SC2086
 ${CC:-cc} -std=c11 $common -o "$folder/client" programs/client*.c $flags
+for role in server client; do
+    # shellcheck disable=SC2086
+    ${CC:-cc} -std=c11 $common -o "$folder/echo_$role" conformance/echo_$role.c \
+        conformance/echo.c $flags
+done
 
 # cpp_peer NAME HEADER PACKAGE LIBRARY...
 cpp_peer() {

@@ -6,7 +6,7 @@
 
 #include <nopoll.h>
 
-/* The frames of a message so far. nopoll_msg_join() would copy all of it for each of 65536 frames. */
+/* The frames of a message so far; nopoll_msg_join() would copy all of it for each frame. */
 typedef struct {
     noPollOpCode opcode;
     char* data;

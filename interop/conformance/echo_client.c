@@ -17,8 +17,8 @@
 /* 0 when the tester is not there any more. */
 static int one_connection(noPollCtx* ctx, const char* port, Message* message) {
     noPollConn* conn = nopoll_conn_new(ctx, "127.0.0.1", port, NULL, "/", NULL, NULL);
-    int connected = nopoll_conn_is_ok(conn) &&
-                    nopoll_conn_wait_until_connection_ready(conn, READY_S);
+    int connected =
+        nopoll_conn_is_ok(conn) && nopoll_conn_wait_until_connection_ready(conn, READY_S);
 
     message->started = 0;
     while (nopoll_conn_is_ok(conn)) {

@@ -111,24 +111,31 @@ class Subjects:
         return verdicts, fault
 
 
-async def run(arguments):
-    cases = [case for case in all_cases(arguments.short) if not arguments.only or any(
-        (case.id + ".").startswith(prefix.rstrip(".*") + ".") for prefix in arguments.only)]
-    report, faults = Report(cases), []
+def wanted(case, prefixes):
+    return not prefixes or any((case.id + ".").startswith(prefix.rstrip(".*") + ".")
+                               for prefix in prefixes)
+
+
+async def run(arguments, report):
+    """fills the report; what was skipped, and what is wrong with ours"""
+    faults = []
     with open(os.path.join(arguments.artefacts, "conformance-transcript.txt"), "w",
               encoding="utf-8") as transcript:
         subjects = Subjects(arguments, lambda text: print(text, file=transcript, flush=True))
-        for name, role, command in (*subjects.ours(), *subjects.others()):
-            verdicts, fault = await subjects.test(cases, name, role, command)
+        for name, role, command in subjects.ours():
+            verdicts, fault = await subjects.test(report.cases, name, role, command)
             report.add(name, verdicts)
-            if fault and name.startswith("noPoll"):
+            if fault:
                 faults.append("%s: %s" % (name, fault))
-    for name, _, _ in subjects.ours():
-        faults += ["%s %s: %s, close %s; %s" % (name, number, verdict.behaviour, verdict.close,
-                                                verdict.detail)
-                   for number, verdict in report.subjects[name].items()
-                   if number in report.bad(name)]
-    return report, subjects.skipped, faults
+            for number, verdict in verdicts.items():
+                if verdict.good:
+                    print("OK   %s, case %s" % (name, number))
+                else:
+                    faults.append("%s, case %s: %s, close %s; %s" % (
+                        name, number, verdict.behaviour, verdict.close, verdict.detail))
+        for name, role, command in subjects.others():
+            report.add(name, (await subjects.test(report.cases, name, role, command))[0])
+    return subjects.skipped, faults
 
 
 def main():
@@ -140,7 +147,8 @@ def main():
     parser.add_argument("--only", nargs="+", metavar="PREFIX")
     arguments = parser.parse_args()
     os.makedirs(arguments.artefacts, exist_ok=True)
-    report, skipped, faults = asyncio.run(run(arguments))
+    report = Report([case for case in all_cases(arguments.short) if wanted(case, arguments.only)])
+    skipped, faults = asyncio.run(run(arguments, report))
     lines = [*report.summary(), *("SKIP " + reason for reason in skipped)]
     with open(os.path.join(arguments.artefacts, "conformance.json"), "w",
               encoding="utf-8") as file:

@@ -4,9 +4,9 @@
 
 Builds programs of every style that noPoll is used in, each once against declarations generated from
 the TABLES of the recorded ABI and once against our headers, links both with the first LIBRARY, and
-runs both with each LIBRARY on LD_LIBRARY_PATH, without linking again. All runs of a program must end
-well and say the same: what expected/PROGRAM.txt says. Without TABLES, or without the packages of a
-program, that is skipped, and said. The exit status is 1 when something failed.
+runs both with each LIBRARY on LD_LIBRARY_PATH, without linking again. All runs of a program must
+end well and say the same: what expected/PROGRAM.txt says. Without TABLES, or without the packages
+of a program, that is skipped, and said. The exit status is 1 when something failed.
 """
 import argparse
 import asyncio

@@ -92,4 +92,5 @@ async def sharing_server(run):
         for tls in (None, run.client_tls(), None):
             async with connect(port, ssl=tls) as client:
                 await client.send("shared")
-                run.note("WebSocket: %s", await client.recv())
+                run.note("WebSocket: %s, closed with %s", await client.recv(),
+                         await ending(client))

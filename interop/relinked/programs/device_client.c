@@ -9,10 +9,10 @@
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t news = PTHREAD_COND_INITIALIZER;
-static noPollConn* current; // while it is ready; the sender has a reference of its own
+static noPollConn* current;  // while it is ready; the sender has a reference of its own
 static noPollMsg* kept;
 static int session, sent, lost, ending;
-static int mutexes, created, locks; // of the hooks; read at the end
+static int mutexes, created, locks;  // of the hooks; read at the end
 
 static noPollPtr create_mutex(void) {
     pthread_mutex_t* mutex = malloc(sizeof(*mutex));
@@ -53,8 +53,8 @@ static void* sender(void* data) {
         sent = session;
         nopoll_conn_ref(conn);
         pthread_mutex_unlock(&lock);
-        int result = __nopoll_conn_send_common(conn, report, half, nopoll_false, 0,
-                                               NOPOLL_BINARY_FRAME);
+        int result =
+            __nopoll_conn_send_common(conn, report, half, nopoll_false, 0, NOPOLL_BINARY_FRAME);
         nopoll_conn_flush_writes(conn, 1000000, result);
         result = __nopoll_conn_send_common(conn, report + half, rest, nopoll_true, 0,
                                            NOPOLL_CONTINUATION_FRAME);

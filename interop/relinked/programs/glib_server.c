@@ -8,7 +8,7 @@
 
 static GMainLoop* loop;
 static noPollCtx* ctx;
-static GHashTable* connections; // noPollConn*, each with a reference of ours
+static GHashTable* connections;  // noPollConn*, each with a reference of ours
 static int ticks;
 
 static void forget(noPollConn* conn) {
@@ -63,12 +63,20 @@ static void tick(gpointer conn, gpointer value, gpointer data) {
     (void)value;
     (void)data;
     snprintf(text, sizeof(text), "tick %d", ticks);
-    if (nopoll_conn_is_ready(conn)) nopoll_conn_send_text(conn, text, -1);
+    nopoll_conn_send_text(conn, text, -1);
+}
+
+static void count_ready(gpointer conn, gpointer value, gpointer count) {
+    (void)value;
+    if (nopoll_conn_is_ready(conn)) ++*(int*)count;
 }
 
 static gboolean on_timer(gpointer data) {
+    int ready = 0;
+
     (void)data;
-    if (g_hash_table_size(connections) < 2) return G_SOURCE_CONTINUE;
+    g_hash_table_foreach(connections, count_ready, &ready);
+    if (ready < 2) return G_SOURCE_CONTINUE;
     ticks++;
     g_hash_table_foreach(connections, tick, NULL);
     return ticks < 3 ? G_SOURCE_CONTINUE : G_SOURCE_REMOVE;

@@ -4,8 +4,8 @@
  *
  *     libevent_client PORT
  */
-#include <nopoll.h>
 #include <event2/event.h>
+#include <nopoll.h>
 
 typedef struct {
     struct event_base* base;

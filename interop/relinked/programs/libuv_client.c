@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Style (f), C11 and libuv: a client over TLS whose descriptor a uv_poll_t watches. What OpenSSL has
-// already decrypted does not make the descriptor readable: nopoll_conn_read_pending() says so.
+// Style (f), C11 and libuv: a client over TLS whose descriptor a uv_poll_t watches. What OpenSSL
+// has already decrypted does not make the descriptor readable: nopoll_conn_read_pending() says so.
 //
 //     libuv_client PORT AUTHORITY
 #include <nopoll.h>
@@ -29,8 +29,7 @@ static void on_poll(uv_poll_t* handle, int status, int events) {
         if (msg == NULL) continue;
         client->received++;
         if (client->received % 10 == 0)
-            printf("message %d: %s\n", client->received,
-                   (const char*)nopoll_msg_get_payload(msg));
+            printf("message %d: %s\n", client->received, (const char*)nopoll_msg_get_payload(msg));
         nopoll_msg_unref(msg);
     } while (nopoll_conn_read_pending(client->conn) > 0);
     if (!nopoll_conn_is_ok(client->conn)) {
@@ -59,8 +58,8 @@ int main(int argc, char** argv) {
     if (!nopoll_conn_opts_set_ssl_certs(opts, NULL, NULL, NULL, argv[2])) return 1;
     nopoll_conn_opts_ssl_peer_verify(opts, nopoll_true);
     nopoll_conn_opts_set_ssl_protocol(opts, NOPOLL_METHOD_TLSV1_2);
-    client.conn = nopoll_conn_tls_new(ctx, opts, "127.0.0.1", argv[1], "localhost", "/libuv", NULL,
-                                      NULL);
+    client.conn =
+        nopoll_conn_tls_new(ctx, opts, "127.0.0.1", argv[1], "localhost", "/libuv", NULL, NULL);
     if (!nopoll_conn_wait_until_connection_ready(client.conn, 10)) return 1;
     printf("TLS %d\n", nopoll_conn_is_tls_on(client.conn));
     uv_poll_init(client.loop, &client.poll, nopoll_conn_socket(client.conn));

@@ -6,7 +6,7 @@
 #include <nopoll.h>
 #include <nopoll_private.h>
 
-static int sends; // through the field `send`
+static int sends;  // through the field `send`
 static noPollRead original_send;
 
 static int counting_send(noPollConn* conn, char* buffer, int size) {
@@ -82,8 +82,8 @@ int main(int argc, char** argv) {
     opts->disable_ssl_verify = nopoll_false;
     nopoll_conn_opts_set_reuse(opts, nopoll_true);
     nopoll_ctx_set_post_ssl_check(ctx, post_check, NULL);
-    noPollConn* conn = nopoll_conn_tls_new(ctx, opts, "127.0.0.1", argv[1], "localhost",
-                                           "/private", NULL, NULL);
+    noPollConn* conn =
+        nopoll_conn_tls_new(ctx, opts, "127.0.0.1", argv[1], "localhost", "/private", NULL, NULL);
     if (!nopoll_conn_wait_until_connection_ready(conn, 10)) return 1;
     printf("ready: refs of options %d, of connection %d, role %d, handshake %d, url %s, %s\n",
            opts->refs, conn->refs, (int)conn->role, conn->handshake_ok, conn->get_url,

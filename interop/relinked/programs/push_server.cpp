@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-// Style (g), C++17: a server that pushes to its subscribers by a timer: short waits in the loop, and
-// all connections walked with nopoll_ctx_foreach_conn().
+// Style (g), C++17: a server that pushes to its subscribers by a timer: short waits in the loop,
+// and all connections walked with nopoll_ctx_foreach_conn().
 //
 //     push_server PORT
 #include <nopoll.h>
@@ -80,11 +80,11 @@ private:
 
     noPollCtx* context_;
     noPollConn* listener_ = nullptr;
-    std::map<int, std::string> topics_; // by connection id
+    std::map<int, std::string> topics_;  // by connection id
     int pushed_ = 0;
 };
 
-} // namespace
+}  // namespace
 
 int main(int argc, char** argv) {
     std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);

@@ -71,9 +71,7 @@ void run(const char* port) {
 
     send(*conn, std::string(200000, 'r'));
     nopoll_loop_wait(context.get(), 10000000);
-    std::ranges::sort(inbox.messages, {}, [](const Message& message) {
-        return content(*message);
-    });
+    std::ranges::sort(inbox.messages, {}, [](const Message& message) { return content(*message); });
     for (const Message& message : inbox.messages)
         std::printf("message of opcode %d: %.*s\n", message->op_code,
                     static_cast<int>(message->payload_size), content(*message).data());
@@ -91,7 +89,7 @@ void run(const char* port) {
                 nopoll_conn_ref_count(conn.get()));
 }
 
-} // namespace
+}  // namespace
 
 int main(int argc, char** argv) {
     std::setvbuf(stdout, nullptr, _IOLBF, BUFSIZ);

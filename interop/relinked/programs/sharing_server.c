@@ -15,6 +15,7 @@ static void on_msg(noPollCtx* ctx, noPollConn* conn, noPollMsg* msg, noPollPtr d
            (const char*)nopoll_msg_get_payload(msg));
     nopoll_conn_send_text(conn, (const char*)nopoll_msg_get_payload(msg),
                           nopoll_msg_get_payload_size(msg));
+    nopoll_conn_close_ext(conn, 1000, "one each", 8);
     served++;
     nopoll_loop_stop(ctx);
 }

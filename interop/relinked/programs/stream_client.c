@@ -36,8 +36,8 @@ int main(int argc, char** argv) {
     noPollConnOpts* opts = nopoll_conn_opts_new();
     nopoll_conn_opts_set_extra_headers(opts, "\r\nX-Stream: yes\r\nX-Other: too");
     nopoll_conn_opts_set_cookie(opts, "session=42");
-    noPollConn* conn = nopoll_conn_new_opts(ctx, opts, "127.0.0.1", argv[1], NULL, "/stream", NULL,
-                                            NULL);
+    noPollConn* conn =
+        nopoll_conn_new_opts(ctx, opts, "127.0.0.1", argv[1], NULL, "/stream", NULL, NULL);
     if (!nopoll_conn_wait_until_connection_ready(conn, 10)) return 1;
 
     char nothing[4] = "abc";
