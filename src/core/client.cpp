@@ -26,7 +26,9 @@ bool is_ipv6_literal(const char* host) {
     return std::strchr(host, ':') != nullptr && *host != '[';
 }
 
-std::string in_brackets(const char* host) { return std::string("[") + host + "]"; }
+std::string in_brackets(const char* host) {
+    return std::string("[") + host + "]";
+}
 
 bool failed(Connection& connection, const char* step, const char* why) {
     const std::string host = printable(connection.host);
@@ -194,8 +196,7 @@ bool ClientBuilder::start_tls(Connection& connection, const ClientRequest& reque
     if (!tls_handshake(connection, deadline)) return false;
     if (const TlsFault fault = check_tls_peer(context, connection, values); !fault.empty())
         return refuse(fault);
-    const SslPostCheck check =
-        context.handler(context.post_ssl_check, context.post_ssl_check_data);
+    const SslPostCheck check = context.handler(context.post_ssl_check, context.post_ssl_check_data);
     if (check && check.call(&context, &connection, SSL_get_SSL_CTX(connection.ssl), connection.ssl,
                             check.data) == 0)
         return refuse("refused by the program's check");
@@ -207,12 +208,8 @@ bool ClientBuilder::start_tls(Connection& connection, const ClientRequest& reque
 
 bool ClientBuilder::tls_handshake(Connection& connection, net::Deadline deadline) {
     for (;;) {
-        net::TlsStep step = net::TlsStep::failed;
-        {
-            const std::lock_guard guard(connection.mutex_);
-            if (!connection.is_ok()) return failed(connection, "TLS with", "closed meanwhile");
-            step = net::tls_connect(connection.ssl);
-        }
+        const net::TlsStep step = connection.tls_handshake_step(net::tls_connect);
+        if (!connection.is_ok()) return failed(connection, "TLS with", "closed meanwhile");
         if (step == net::TlsStep::done) return true;
         if (step == net::TlsStep::failed) {
             connection.context_.tls_contexts().distrust();

@@ -12,10 +12,7 @@
 namespace nopoll::core {
 
 Connection::Connection(Context& context, noPollRole new_role, bool strict)
-    : ::_noPollConn{},
-      context_(context),
-      mutex_(ref_mutex),
-      strict_(strict),
+    : ::_noPollConn{}, context_(context), mutex_(ref_mutex), strict_(strict),
       decoder_(new_role == NOPOLL_ROLE_CLIENT ? protocol::Role::client : protocol::Role::server,
                strict) {
     refs = 1;
@@ -62,7 +59,7 @@ void Connection::unref() {
     do {
         if (before <= 0) return;
     } while (!std::atomic_ref<int>(refs).compare_exchange_weak(before, before - 1,
-                                                              std::memory_order_acq_rel));
+                                                               std::memory_order_acq_rel));
     if (before == 1) unpin();
 }
 

@@ -31,6 +31,8 @@
 #include "net/io_result.hpp"
 #include "net/random.hpp"
 #include "net/readiness.hpp"
+#include "net/tls_transport.hpp"
+#include "net/unique_fd.hpp"
 #include "protocol/client_handshake.hpp"
 #include "protocol/frame_decoder.hpp"
 #include "protocol/http_head.hpp"
@@ -220,6 +222,7 @@ private:
     enum class Progress { done, waiting, ended };
     Progress handshake_step(bool read_ahead);
     Progress tls_accept_step();
+    net::TlsStep tls_handshake_step(net::TlsStep (*step)(SSL*));
     Progress read_head(bool read_ahead);
     net::IoResult head_bytes(bool read_ahead, std::span<std::byte> scratch,
                              std::span<const std::byte>& bytes);
@@ -297,8 +300,8 @@ private:
     CallResult write_pausing(Lock& lock, FrameBytes& frame, std::size_t first, long pause_us);
     CallResult keep_rest(Lock& lock, const FrameBytes& frame);
     std::uint64_t append_rest(Account account, const FrameBytes& frame, std::size_t header_bytes);
-    CallResult take_frame(const SendRequest& request);
-    void end_if_torn();
+    CallResult frame_failed(const FrameBytes& frame, const net::IoResult& wrote);
+    void break_off_locked();
     CallResult wait_until_out(Lock& lock, std::uint64_t ticket, std::size_t payload_size);
     int refuse_send_locked() const;  // errno value, 0: go on
     bool strict_refuses_locked(const SendRequest& request, bool continues,
@@ -324,10 +327,10 @@ private:
     std::size_t slot_ = static_cast<std::size_t>(-1);
     std::atomic<int> registrations_{0};
     unsigned descriptor_number_ = 0;  // guarded by the context's lock
-    bool holds_context_ = false;  // the context reference of the first registration
+    bool holds_context_ = false;      // the context reference of the first registration
 
-    // Options: the face's `opts` on listeners (one reference, or a hidden hold when reused), a hidden
-    // hold on the listener's options on accepted connections.
+    // Options: the face's `opts` on listeners (one reference, or a hidden hold when reused), a
+    // hidden hold on the listener's options on accepted connections.
     Options* accept_options_ = nullptr;
     bool options_held_ = false;
     bool strict_ = false;
@@ -347,13 +350,13 @@ private:
     std::atomic<Phase> phase_{Phase::awaiting_head};
     std::atomic<bool> input_at_hand_{false};
     bool handshake_handler_running_ = false;
-    bool receive_running_ = false;  // the program's function in the place of the socket's
+    bool receive_running_ = false;      // the program's function in the place of the socket's
     bool handshake_abandoned_ = false;  // a handler of it threw, or ended its thread
     bool direct_reader_ = false;
     protocol::FrameDecoder decoder_;
     InputBuffer input_;
     std::string raw_line_;  // of nopoll_conn_readline
-    struct Opening {  // gone once the handshake is over
+    struct Opening {        // gone once the handshake is over
         protocol::LineReader lines;
         std::optional<protocol::ServerHandshake> server;
         std::optional<protocol::ClientHandshake> client;
@@ -363,7 +366,7 @@ private:
     bool bare_host_ = false;  // client without a host name: host_name repeats the address
     char* cookie_ = nullptr;
     std::vector<MallocPtr<char[]>> retired_texts_;  // guarded by mutex_
-    protocol::PayloadBuffer held_;  // bytes that nopoll_conn_read has still to give
+    protocol::PayloadBuffer held_;                  // bytes that nopoll_conn_read has still to give
     std::size_t held_from_ = 0;
     std::atomic<std::size_t> held_bytes_{0};
 
@@ -377,11 +380,10 @@ private:
     ThreadToken exclusive_writer_ = nullptr;  // inside a frame, with the lock let go
     bool batching_ = false;                   // corked: replies are gathered until the turn ends
     bool close_sent_ = false;
-    bool torn_ = false;  // the rest of a frame that was begun is lost
     bool queue_full_logged_ = false;
-    std::atomic<bool> program_wrote_{false};  // nopoll_conn_default_send during on_open
-    std::atomic<bool> more_follows_{false};  // dispatch: another complete frame is at hand
-    bool kernel_holds_ = false;              // the last write said MSG_MORE
+    std::atomic<bool> program_wrote_{false};    // nopoll_conn_default_send during on_open
+    std::atomic<bool> more_follows_{false};     // dispatch: another complete frame is at hand
+    bool kernel_holds_ = false;                 // the last write said MSG_MORE
     std::unique_ptr<net::MaskKeys> mask_keys_;  // clients, and raw frames that ask for a mask
 
     // Ending.
@@ -389,7 +391,9 @@ private:
     std::atomic<bool> ending_{false};  // on_close runs, or the descriptor is being given up
     std::atomic<int> closes_running_{0};
     std::atomic<bool> closed_before_{false};  // nopoll_conn_close was called on it once already
-    std::string tls_note_;             // why TLS refused, found inside a TLS callback
+    bool tls_handshaking_ = false;            // the SSL object is in use without the lock
+    net::UniqueFd ended_in_handshake_;        // given up meanwhile
+    std::string tls_note_;                    // why TLS refused, found inside a TLS callback
 };
 
 // Keeps a connection alive over a call, unseen by the program.
@@ -447,8 +451,8 @@ private:
 };
 
 // Log records about a connection carry its id.
-#define NOPOLL_CONN_LOG(connection, level, format, ...)                                 \
-    NOPOLL_LOG(&(connection).context(), level, "connection %d: " format,                \
+#define NOPOLL_CONN_LOG(connection, level, format, ...)                                            \
+    NOPOLL_LOG(&(connection).context(), level, "connection %d: " format,                           \
                ::nopoll::core::load_field((connection).id) __VA_OPT__(, ) __VA_ARGS__)
 
 }  // namespace nopoll::core

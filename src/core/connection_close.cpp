@@ -49,13 +49,17 @@ void Connection::give_up_descriptor(Ending ending) {
         Lock lock(mutex_);
         if (is_ok() && ending != Ending::descriptor_lost) {
             if (outbox_.queued_bytes() > 0) flush_locked(lock);
-            if (ssl != nullptr) net::tls_close_notify(ssl);
+            if (ssl != nullptr && !tls_handshaking_) net::tls_close_notify(ssl);
         }
-        const int number = exchange_descriptor_locked(
-            NOPOLL_INVALID_SOCKET, ending != Ending::descriptor_lost);
+        const int number =
+            exchange_descriptor_locked(NOPOLL_INVALID_SOCKET, ending != Ending::descriptor_lost);
         if (ending != Ending::descriptor_lost) fd.reset(number);
         if (fd.valid() && outbox_.queued_bytes() > 0) linger.outbox.swap(outbox_);
         outbox_.clear();
+        if (fd.valid() && tls_handshaking_) {
+            ::shutdown(fd.get(), SHUT_RDWR);
+            ended_in_handshake_ = std::move(fd);
+        }
         update_write_interest();
         ending_.store(false);
     }
@@ -100,7 +104,9 @@ void Connection::close(int status, std::string_view reason) {
     const ConnectionPin pin(*this);
     struct Closing {
         Connection& connection;
-        explicit Closing(Connection& closing) : connection(closing) { ++connection.closes_running_; }
+        explicit Closing(Connection& closing) : connection(closing) {
+            ++connection.closes_running_;
+        }
         ~Closing() {
             if (--connection.closes_running_ == 0) connection.context_.changed();
         }

@@ -24,8 +24,8 @@ bool Connection::read_elsewhere() {
     return reader_.load() != nullptr;
 }
 
-// Not while a handler runs elsewhere, because the registry's may be the last reference, nor inside a
-// close, which unregisters by itself.
+// Not while a handler runs elsewhere, because the registry's may be the last reference, nor inside
+// a close, which unregisters by itself.
 bool Connection::may_be_dropped() {
     return !is_ok() && closes_running_.load() == 0 && !read_elsewhere();
 }
@@ -142,26 +142,25 @@ void Connection::take_turn(bool read_ahead, std::uint64_t stops_at_start) {
     int control_frames_left = kControlFramesPerTurn;
     for (;;) {
         switch (advance(mode)) {
-            case Got::piece:
-            case Got::partial: {
-                Message* const message = Message::from_piece(decoder_.take_piece());
-                // A wait inside the handler serves what is at hand without asking the socket.
-                const bool at_hand = buffered_frame_complete() || decrypted_bytes() > 0;
-                input_at_hand_.store(at_hand);
-                more_follows_.store(at_hand && read_ahead && ssl == nullptr,
-                                    std::memory_order_relaxed);
-                deliver(message);
-                if (!turn_goes_on(stops_at_start) || direct_reader_) return;
-                break;
-            }
-            case Got::control:
-                if (--control_frames_left == 0 && input_.empty()) return;
-                break;
-            case Got::nothing:
-                if (!read_ahead || decrypted_bytes() == 0 || tls_reads_left-- == 0) return;
-                mode.receives_left = 1;
-                break;
-            case Got::ended: return;
+        case Got::piece:
+        case Got::partial: {
+            Message* const message = Message::from_piece(decoder_.take_piece());
+            // A wait inside the handler serves what is at hand without asking the socket.
+            const bool at_hand = buffered_frame_complete() || decrypted_bytes() > 0;
+            input_at_hand_.store(at_hand);
+            more_follows_.store(at_hand && read_ahead && ssl == nullptr, std::memory_order_relaxed);
+            deliver(message);
+            if (!turn_goes_on(stops_at_start) || direct_reader_) return;
+            break;
+        }
+        case Got::control:
+            if (--control_frames_left == 0 && input_.empty()) return;
+            break;
+        case Got::nothing:
+            if (!read_ahead || decrypted_bytes() == 0 || tls_reads_left-- == 0) return;
+            mode.receives_left = 1;
+            break;
+        case Got::ended: return;
         }
     }
 }

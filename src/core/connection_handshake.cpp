@@ -48,7 +48,9 @@ bool Connection::is_ready() {
     return ready;
 }
 
-void Connection::complete_handshake() { (void)is_ready(); }
+void Connection::complete_handshake() {
+    (void)is_ready();
+}
 
 bool Connection::wait_until_ready(int seconds) {
     const ConnectionPin pin(*this);
@@ -80,19 +82,19 @@ Connection::Progress Connection::handshake_step(bool read_ahead) {
             }
             Progress progress = Progress::waiting;
             switch (phase()) {
-                case Phase::open: return Progress::done;
-                case Phase::tls_accepting:
-                    progress = tls_accept_step();
-                    if (progress != Progress::done) return progress;
-                    set_phase(Phase::awaiting_head);
-                    // Bytes that are decrypted already are shown by no select().
-                    if (decrypted_bytes() == 0) return Progress::waiting;
-                    break;
-                case Phase::awaiting_head:
-                    progress = read_head(read_ahead);
-                    return progress == Progress::done ? finish_head() : progress;
-                case Phase::replying: return finish_reply();
-                default: return Progress::waiting;
+            case Phase::open: return Progress::done;
+            case Phase::tls_accepting:
+                progress = tls_accept_step();
+                if (progress != Progress::done) return progress;
+                set_phase(Phase::awaiting_head);
+                // Bytes that are decrypted already are shown by no select().
+                if (decrypted_bytes() == 0) return Progress::waiting;
+                break;
+            case Phase::awaiting_head:
+                progress = read_head(read_ahead);
+                return progress == Progress::done ? finish_head() : progress;
+            case Phase::replying: return finish_reply();
+            default: return Progress::waiting;
             }
         }
     } catch (const std::bad_alloc&) {
@@ -108,13 +110,30 @@ void Connection::log_tls_failure() {
                     host != nullptr ? host : "?", why.c_str());
 }
 
-Connection::Progress Connection::tls_accept_step() {
-    net::TlsStep step = net::TlsStep::failed;
+// Without the lock: callbacks of an SSL_CTX that the program made are its own code. Nobody else
+// uses the object meanwhile, and a descriptor that is given up stays open until the step is over.
+net::TlsStep Connection::tls_handshake_step(net::TlsStep (*step)(SSL*)) {
     {
         const std::lock_guard guard(mutex_);
-        if (!is_ok() || ssl == nullptr) return Progress::ended;
-        step = net::tls_accept(ssl);
+        if (!is_ok() || ssl == nullptr) return net::TlsStep::failed;
+        tls_handshaking_ = true;
     }
+    struct Over {
+        Connection& connection;
+        ~Over() {
+            net::UniqueFd ended;
+            const std::lock_guard guard(connection.mutex_);
+            connection.tls_handshaking_ = false;
+            ended = std::move(connection.ended_in_handshake_);
+        }
+    };
+    const Over over{*this};
+    return step(ssl);
+}
+
+Connection::Progress Connection::tls_accept_step() {
+    const net::TlsStep step = tls_handshake_step(net::tls_accept);
+    if (!is_ok()) return Progress::ended;
     const bool wants_write = step == net::TlsStep::want_write;
     if (tls_wants_write_.exchange(wants_write) != wants_write) context_.changed();
     if (step == net::TlsStep::want_read || step == net::TlsStep::want_write)
@@ -126,7 +145,8 @@ Connection::Progress Connection::tls_accept_step() {
         return Progress::ended;
     }
     store_field(pending_ssl_accept, 0);
-    const SslPostCheck check = context_.handler(context_.post_ssl_check, context_.post_ssl_check_data);
+    const SslPostCheck check =
+        context_.handler(context_.post_ssl_check, context_.post_ssl_check_data);
     if (check && check.call(&context_, this, SSL_get_SSL_CTX(ssl), ssl, check.data) == 0) {
         NOPOLL_CONN_LOG(*this, NOPOLL_LEVEL_WARNING, "refused by the program's TLS check");
         shutdown();
@@ -208,7 +228,8 @@ Connection::Progress Connection::read_head(bool read_ahead) {
 }
 
 // waiting: more is needed; done: the head is complete; ended: refused.
-Connection::Progress Connection::feed_head(std::span<const std::byte> bytes, std::size_t& consumed) {
+Connection::Progress Connection::feed_head(std::span<const std::byte> bytes,
+                                           std::size_t& consumed) {
     Opening& opening = *opening_;
     while (consumed < bytes.size()) {
         const LineReader::Step step = opening.lines.feed(bytes.subspan(consumed));
@@ -223,7 +244,8 @@ Connection::Progress Connection::feed_head(std::span<const std::byte> bytes, std
             if (opening.server) {
                 opening.server->refuse_for_size(step.status, opening.lines.held());
             } else {
-                NOPOLL_CONN_LOG(*this, NOPOLL_LEVEL_CRITICAL, "the server's reply head is too long");
+                NOPOLL_CONN_LOG(*this, NOPOLL_LEVEL_CRITICAL,
+                                "the server's reply head is too long");
                 shutdown();
             }
             return Progress::ended;
@@ -242,14 +264,14 @@ Connection::Progress Connection::feed_head(std::span<const std::byte> bytes, std
 void Connection::apply_head_step(const protocol::HeadStep& step) {
     char** field = nullptr;
     switch (step.event) {
-        case HeadEvent::target: field = &get_url; break;
-        case HeadEvent::host: field = &host_name; break;
-        case HeadEvent::origin: field = &origin; break;
-        case HeadEvent::protocols: field = &protocols; break;
-        case HeadEvent::cookie: field = &cookie_; break;
-        case HeadEvent::x_real_ip: field = &x_real_ip_address; break;
-        case HeadEvent::accepted_protocol: field = &accepted_protocol; break;
-        default: return;
+    case HeadEvent::target: field = &get_url; break;
+    case HeadEvent::host: field = &host_name; break;
+    case HeadEvent::origin: field = &origin; break;
+    case HeadEvent::protocols: field = &protocols; break;
+    case HeadEvent::cookie: field = &cookie_; break;
+    case HeadEvent::x_real_ip: field = &x_real_ip_address; break;
+    case HeadEvent::accepted_protocol: field = &accepted_protocol; break;
+    default: return;
     }
     const std::lock_guard guard(mutex_);
     replace_text(*field, step.value);
@@ -261,8 +283,9 @@ bool Connection::take_head_line(std::string_view line) {
     const ReaderClaim claim(*this);
     if (!claim || !is_ok() || !opening_ || line.empty() || in_own_handshake_handler()) return false;
     const protocol::HeadStep head =
-        opening_->server ? opening_->server->take_line(line)
-                         : (opening_->client ? opening_->client->take_line(line) : protocol::HeadStep{});
+        opening_->server
+            ? opening_->server->take_line(line)
+            : (opening_->client ? opening_->client->take_line(line) : protocol::HeadStep{});
     apply_head_step(head);
     if (head.event == HeadEvent::refused)
         (void)(is_client() ? finish_client_head() : refuse_request());
@@ -364,7 +387,8 @@ Connection::Progress Connection::finish_client_head() {
     protocol::ClientHandshake& client = *opening_->client;
     if (!client.check()) {
         const char* const fault = client.fault();
-        NOPOLL_CONN_LOG(*this, NOPOLL_LEVEL_CRITICAL, "the server's handshake reply is refused: %s", fault != nullptr ? fault : "?");
+        NOPOLL_CONN_LOG(*this, NOPOLL_LEVEL_CRITICAL, "the server's handshake reply is refused: %s",
+                        fault != nullptr ? fault : "?");
         shutdown();
         return Progress::ended;
     }

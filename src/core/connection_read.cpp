@@ -120,18 +120,18 @@ Connection::Got Connection::no_bytes(ReadMode& mode, const IoResult& result) {
 
 Connection::Got Connection::classify(ReadMode& mode, FrameDecoder::State state) {
     switch (state) {
-        case FrameDecoder::State::data_frame: return Got::piece;
-        case FrameDecoder::State::control_frame:
-            mode.error = 0;
-            handle_control();
-            return is_ok() ? Got::control : Got::ended;
-        case FrameDecoder::State::failed: {
-            mode.error = 0;
-            const protocol::Violation violation = decoder_.violation();
-            fail(protocol::close_code_of(violation), protocol::describe(violation));
-            return Got::ended;
-        }
-        default: return Got::nothing;
+    case FrameDecoder::State::data_frame: return Got::piece;
+    case FrameDecoder::State::control_frame:
+        mode.error = 0;
+        handle_control();
+        return is_ok() ? Got::control : Got::ended;
+    case FrameDecoder::State::failed: {
+        mode.error = 0;
+        const protocol::Violation violation = decoder_.violation();
+        fail(protocol::close_code_of(violation), protocol::describe(violation));
+        return Got::ended;
+    }
+    default: return Got::nothing;
     }
 }
 
@@ -203,8 +203,8 @@ IoResult Connection::first_byte(const ReadMode& mode, Read read) {
 Connection::Got Connection::receive_payload(ReadMode& mode) {
     mode.error = 0;
     const std::uint64_t outstanding = decoder_.payload_outstanding();
-    const std::span<std::byte> room =
-        decoder_.payload_room(static_cast<std::size_t>(std::min<std::uint64_t>(outstanding, kReceiveAtOnce)));
+    const std::span<std::byte> room = decoder_.payload_room(
+        static_cast<std::size_t>(std::min<std::uint64_t>(outstanding, kReceiveAtOnce)));
     const bool whole_rest = room.size() == outstanding;
     IoResult got;
     if (mode.read_ahead && whole_rest && ssl == nullptr && !custom_receive()) {
@@ -260,13 +260,13 @@ void Connection::handle_control() {
     const protocol::ControlFrame frame = decoder_.control();
     decoder_.control_done();
     switch (frame.opcode) {
-        case Opcode::ping: {
-            Lock lock(mutex_);
-            if (!close_sent_) send_library_frame_locked(lock, Opcode::pong, frame.bytes());
-            break;
-        }
-        case Opcode::close: handle_close_frame(frame.bytes()); break;
-        default: break;  // a pong, asked for or not, wants no answer
+    case Opcode::ping: {
+        Lock lock(mutex_);
+        if (!close_sent_) send_library_frame_locked(lock, Opcode::pong, frame.bytes());
+        break;
+    }
+    case Opcode::close: handle_close_frame(frame.bytes()); break;
+    default: break;  // a pong, asked for or not, wants no answer
     }
 }
 
@@ -362,9 +362,9 @@ MessageResult Connection::next_message() {
     else
         finish_batch();
     switch (ready_to_read(false)) {
-        case Progress::waiting: return {nullptr, is_ok() ? EWOULDBLOCK : 0};
-        case Progress::ended: return {nullptr, 0};
-        case Progress::done: break;
+    case Progress::waiting: return {nullptr, is_ok() ? EWOULDBLOCK : 0};
+    case Progress::ended: return {nullptr, 0};
+    case Progress::done: break;
     }
     {
         Lock lock(mutex_);
@@ -418,9 +418,9 @@ CallResult Connection::read_piece(std::span<char> buffer) {
     if (is_listener() || !is_ok()) return {-1, EBADF};
     if (in_own_handshake_handler()) return {-1, EWOULDBLOCK};
     switch (ready_to_read(false)) {
-        case Progress::waiting: return {-1, is_ok() ? EWOULDBLOCK : 0};
-        case Progress::ended: return {-1, 0};
-        case Progress::done: break;
+    case Progress::waiting: return {-1, is_ok() ? EWOULDBLOCK : 0};
+    case Progress::ended: return {-1, 0};
+    case Progress::done: break;
     }
     ReadMode mode;
     mode.stream = true;

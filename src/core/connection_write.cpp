@@ -11,6 +11,7 @@
 #include <cstring>
 #include <limits>
 #include <new>
+#include <sys/socket.h>
 
 #include "core/io_entries.hpp"
 #include "core/log.hpp"
@@ -56,7 +57,9 @@ struct Connection::FrameBytes {
     std::size_t sent = 0;
 
     std::size_t size() const { return head.size() + body.size(); }
-    std::span<const std::byte> head_left() const { return head.subspan(std::min(sent, head.size())); }
+    std::span<const std::byte> head_left() const {
+        return head.subspan(std::min(sent, head.size()));
+    }
     std::span<const std::byte> body_left() const {
         return body.subspan(sent > head.size() ? sent - head.size() : 0);
     }
@@ -66,7 +69,9 @@ struct Connection::FrameBytes {
 
 // Somebody is inside a frame with the lock let go: another thread, or this one, whose send function
 // has called back.
-bool Connection::others_write() const { return exclusive_writer_ != nullptr; }
+bool Connection::others_write() const {
+    return exclusive_writer_ != nullptr;
+}
 
 bool Connection::custom_send() const {
     const noPollRead function = load_field(send);
@@ -80,7 +85,8 @@ IoResult Connection::write_locked(Lock& lock, std::span<const std::byte> head,
     if (custom_send()) return write_custom(lock, head, body);
     if (ssl != nullptr) {
         const IoResult result = write_tls(head, body);
-        // The caller learns errno; the details are not left for other users of OpenSSL to trip over.
+        // The caller learns errno; the details are not left for other users of OpenSSL to trip
+        // over.
         if (result.status == IoResult::Status::failed) (void)net::drain_error_queue();
         return result;
     }
@@ -165,6 +171,7 @@ Connection::FlushResult Connection::flush_locked(Lock& lock) {
             result.state = Flush::failed;
             result.error = wrote.error == 0 ? EIO : wrote.error;
             outbox_.clear();
+            break_off_locked();
         }
         break;
     }
@@ -218,15 +225,6 @@ std::optional<MaskingKey> Connection::next_mask_key() {
 
 CallResult Connection::send_frame(const SendRequest& request) {
     const ConnectionPin pin(*this);
-    try {
-        return take_frame(request);
-    } catch (const std::bad_alloc&) {
-        end_if_torn();
-        throw;
-    }
-}
-
-CallResult Connection::take_frame(const SendRequest& request) {
     std::array<std::byte, kStackFrame> stack;
     MallocPtr<char[]> heap;
     bool log_full_queue = false;
@@ -236,8 +234,7 @@ CallResult Connection::take_frame(const SendRequest& request) {
         if (const int error = refuse_send_locked(); error != 0) return {-1, error};
         const bool is_message = protocol::is_data(request.opcode);
         const bool continues = is_message && message_started_;
-        protocol::Utf8Validator text =
-            continues ? sent_text_ : protocol::Utf8Validator();
+        protocol::Utf8Validator text = continues ? sent_text_ : protocol::Utf8Validator();
         if (is_message && strict_refuses_locked(request, continues, text)) return {-1, EILSEQ};
 
         if (!gathers_locked(request.payload.size() + protocol::kMaxFrameHeader)) {
@@ -315,9 +312,21 @@ CallResult Connection::write_frame(Lock& lock, FrameBytes& frame) {
             continue;
         }
         if (wrote.status == IoResult::Status::would_block) return keep_rest(lock, frame);
-        return {-1, wrote.error == 0 ? EIO : wrote.error};
+        return frame_failed(frame, wrote);
     }
     return {clamp_int(frame.payload_size), kKeepErrno};
+}
+
+CallResult Connection::frame_failed(const FrameBytes& frame, const IoResult& wrote) {
+    if (frame.sent > 0 || ssl != nullptr) break_off_locked();
+    return {-1, wrote.error == 0 ? EIO : wrote.error};
+}
+
+// Half a frame is out and its other half will not come (no memory, a TLS error): whatever was sent
+// next would be taken for it. A failed send does not shut the connection down, reading finds out;
+// but where the socket itself has no fault, it has to be given one.
+void Connection::break_off_locked() {
+    if (is_ok()) ::shutdown(descriptor(), SHUT_RDWR);
 }
 
 // The socket takes no more now, or other bytes have to go first.
@@ -350,21 +359,9 @@ std::uint64_t Connection::append_rest(Account account, const FrameBytes& frame,
     try {
         return outbox_.append(account, frame.head_left(), frame.body_left(), header_bytes);
     } catch (const std::bad_alloc&) {
-        torn_ = torn_ || begun;
+        if (begun) break_off_locked();
         throw;
     }
-}
-
-// Half a frame is out and there is no memory to keep its other half: whatever came next would be
-// taken for that, so nothing does.
-void Connection::end_if_torn() {
-    {
-        const std::lock_guard guard(mutex_);
-        if (!torn_) return;
-        torn_ = false;
-    }
-    NOPOLL_CONN_LOG(*this, NOPOLL_LEVEL_CRITICAL, "out of memory inside a frame");
-    shutdown();
 }
 
 // A send in blocking mode: others may write behind it meanwhile, and close.
@@ -402,7 +399,7 @@ CallResult Connection::write_pausing(Lock& lock, FrameBytes& frame, std::size_t 
         const IoResult wrote =
             write_locked(lock, head.first(from_head), body.first(left - from_head), false);
         if (wrote.status == IoResult::Status::would_block) return keep_rest(lock, frame);
-        if (!wrote.ok()) return {-1, wrote.error == 0 ? EIO : wrote.error};
+        if (!wrote.ok()) return frame_failed(frame, wrote);
         frame.sent += wrote.bytes;
     }
     struct Exclusive {
@@ -423,7 +420,7 @@ CallResult Connection::write_pausing(Lock& lock, FrameBytes& frame, std::size_t 
     while (frame.sent < frame.size()) {
         const IoResult wrote = write_locked(lock, frame.head_left(), frame.body_left(), false);
         if (wrote.status == IoResult::Status::would_block) return keep_rest(lock, frame);
-        if (!wrote.ok()) return {-1, wrote.error == 0 ? EIO : wrote.error};
+        if (!wrote.ok()) return frame_failed(frame, wrote);
         frame.sent += wrote.bytes;
     }
     flush_locked(lock);  // control frames that came up meanwhile
@@ -443,8 +440,8 @@ bool Connection::send_library_frame_locked(Lock& lock, Opcode opcode,
         header.key = *key;
     }
     std::array<std::byte, protocol::kMaxFrameHeader + protocol::kMaxControlPayload> bytes;
-    const std::size_t head = protocol::encode_frame_header(
-        header, std::span(bytes).first<protocol::kMaxFrameHeader>());
+    const std::size_t head =
+        protocol::encode_frame_header(header, std::span(bytes).first<protocol::kMaxFrameHeader>());
     if (header.masked)
         protocol::copy_masked(bytes.data() + head, payload, header.key, 0);
     else if (!payload.empty())
@@ -457,7 +454,10 @@ bool Connection::send_library_frame_locked(Lock& lock, Opcode opcode,
         const bool more = more_follows_.load(std::memory_order_relaxed) && opcode != Opcode::close;
         const IoResult wrote = write_locked(lock, left, {}, more);
         if (wrote.status == IoResult::Status::would_block) break;
-        if (!wrote.ok()) return false;
+        if (!wrote.ok()) {
+            if (left.size() < head + payload.size() || ssl != nullptr) break_off_locked();
+            return false;
+        }
         left = left.subspan(wrote.bytes);
     }
     if (left.empty()) return true;
@@ -470,7 +470,7 @@ bool Connection::send_library_frame_locked(Lock& lock, Opcode opcode,
         else
             outbox_.append(Account::library, left, {}, 0);
     } catch (const std::bad_alloc&) {
-        torn_ = torn_ || !untouched || (ssl != nullptr && direct);
+        if (!untouched || (ssl != nullptr && direct)) break_off_locked();
         throw;
     }
     update_write_interest();
@@ -479,15 +479,10 @@ bool Connection::send_library_frame_locked(Lock& lock, Opcode opcode,
 
 bool Connection::send_control(Opcode opcode, std::span<const std::byte> payload) {
     const ConnectionPin pin(*this);
-    try {
-        Lock lock(mutex_);
-        const int error = refuse_send_locked();
-        if (error != 0 && error != EWOULDBLOCK) return false;
-        return send_library_frame_locked(lock, opcode, payload);
-    } catch (const std::bad_alloc&) {
-        end_if_torn();
-        throw;
-    }
+    Lock lock(mutex_);
+    const int error = refuse_send_locked();
+    if (error != 0 && error != EWOULDBLOCK) return false;
+    return send_library_frame_locked(lock, opcode, payload);
 }
 
 int Connection::pending_write_bytes() {

@@ -82,18 +82,22 @@ void Context::destroy(Context* context) {
     delete context;
 }
 
-bool Context::ref() { return increment_if_positive(refs); }
+bool Context::ref() {
+    return increment_if_positive(refs);
+}
 
 void Context::unref() {
     int before = load_field(refs);
     do {
         if (before <= 0) return;
     } while (!std::atomic_ref<int>(refs).compare_exchange_weak(before, before - 1,
-                                                              std::memory_order_acq_rel));
+                                                               std::memory_order_acq_rel));
     if (before == 1) unpin();
 }
 
-int Context::ref_count() const { return load_field(refs); }
+int Context::ref_count() const {
+    return load_field(refs);
+}
 
 void Context::unpin() {
     if (holds_.fetch_sub(1, std::memory_order_acq_rel) == 1) destroy(this);
@@ -133,7 +137,9 @@ bool Context::is_registered(const Connection& connection) const {
     return registry_.contains(&connection, connection.slot_);
 }
 
-int Context::connection_count() const { return load_field(conn_num); }
+int Context::connection_count() const {
+    return load_field(conn_num);
+}
 
 Connection* Context::for_each(noPollForeachConn visit, noPollPtr data) {
     struct Visit {  // a transient reference, given back even when the visitor throws
@@ -184,7 +190,9 @@ void Context::detach_family(Connection& connection) {
     store_field<noPollConn*>(connection.listener, nullptr);
 }
 
-long Context::frame_limit() const { return load_field(max_frame_size); }
+long Context::frame_limit() const {
+    return load_field(max_frame_size);
+}
 
 long Context::connect_timeout_us() const {
     const long stored = load_field(conn_connect_std_timeout);
@@ -209,7 +217,9 @@ void Context::changed() {
     sleepers_.wake_all();
 }
 
-void Context::descriptor_freed() { freed_.fetch_add(1, std::memory_order_relaxed); }
+void Context::descriptor_freed() {
+    freed_.fetch_add(1, std::memory_order_relaxed);
+}
 
 Sleeper& Context::enter_wait(bool& outermost) {
     const std::lock_guard guard(mutex_);

@@ -30,10 +30,10 @@ int guarded(noPollConn* conn, const char* buffer, int size, Call call) {
 // What a TLS step means to callers of the raw functions: -2 for "later".
 CallResult from_tls(const net::IoResult& result) {
     switch (result.status) {
-        case net::IoResult::Status::ok: return {static_cast<int>(result.bytes), kKeepErrno};
-        case net::IoResult::Status::would_block: return {-2, EWOULDBLOCK};
-        case net::IoResult::Status::end: return {0, 0};
-        default: return {-1, result.error == 0 ? EIO : result.error};
+    case net::IoResult::Status::ok: return {static_cast<int>(result.bytes), kKeepErrno};
+    case net::IoResult::Status::would_block: return {-2, EWOULDBLOCK};
+    case net::IoResult::Status::end: return {0, 0};
+    default: return {-1, result.error == 0 ? EIO : result.error};
     }
 }
 
@@ -116,12 +116,14 @@ CallResult Connection::plain_send(std::span<const char> buffer) {
 CallResult Connection::tls_receive(std::span<char> buffer) {
     const std::lock_guard guard(mutex_);
     if (!is_ok() || ssl == nullptr) return {-1, EBADF};
+    if (tls_handshaking_) return {-2, EWOULDBLOCK};
     return from_tls(net::tls_receive(ssl, std::as_writable_bytes(buffer)));
 }
 
 CallResult Connection::tls_send(std::span<const char> buffer) {
     const std::lock_guard guard(mutex_);
     if (!is_ok() || ssl == nullptr) return {-1, EBADF};
+    if (tls_handshaking_) return {-2, EWOULDBLOCK};
     program_wrote_ = true;
     return from_tls(net::tls_send(ssl, std::as_bytes(buffer)));
 }

@@ -31,14 +31,13 @@ LingerState advance_linger(Linger& linger, std::int64_t now_us) {
         const net::IoResult sent =
             net::send(linger.fd.get(), bytes, {}, !linger.outbox.last_segment());
         switch (sent.status) {
-            case net::IoResult::Status::ok:
-                linger.outbox.written(sent.bytes);
-                linger.give_up_us = now_us + kLingerPatienceUs;
-                break;
-            case net::IoResult::Status::would_block:
-                return now_us >= linger.give_up_us ? LingerState::gave_up : LingerState::waiting;
-            default:
-                return LingerState::failed;
+        case net::IoResult::Status::ok:
+            linger.outbox.written(sent.bytes);
+            linger.give_up_us = now_us + kLingerPatienceUs;
+            break;
+        case net::IoResult::Status::would_block:
+            return now_us >= linger.give_up_us ? LingerState::gave_up : LingerState::waiting;
+        default: return LingerState::failed;
         }
     }
 }

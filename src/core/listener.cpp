@@ -74,7 +74,8 @@ bool Connection::set_listener_certificate(const char* certificate_file, const ch
                                           const char* chain_file) {
     for (const char* file : {certificate_file, key_file, chain_file}) {
         if (file == nullptr || ::access(file, R_OK) == 0) continue;
-        NOPOLL_CONN_LOG(*this, NOPOLL_LEVEL_CRITICAL, "cannot read %s: %s", file, ::strerror(errno));
+        NOPOLL_CONN_LOG(*this, NOPOLL_LEVEL_CRITICAL, "cannot read %s: %s", file,
+                        ::strerror(errno));
         return false;
     }
     const std::lock_guard guard(mutex_);

@@ -6,8 +6,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <fcntl.h>
-#include <sys/stat.h>
 #include <optional>
 
 #include "core/accept.hpp"
@@ -27,18 +25,6 @@ constexpr int kAcceptsPerTurn = 16;
 
 bool out_of_descriptors(int error) {
     return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
-}
-
-// 0: no such descriptor.
-ino_t inode_of(int fd) {
-    struct stat status {};
-    return ::fstat(fd, &status) == 0 ? status.st_ino : 0;
-}
-
-// The number may be somebody else's by now.
-bool is_still_there(const WatchSet::Watched& watched) {
-    const ino_t inode = inode_of(watched.fd);
-    return inode != 0 && (watched.inode == 0 || inode == watched.inode);
 }
 
 // A turn's reference: the program sees one more while its handlers run.
@@ -64,8 +50,7 @@ private:
 }  // namespace
 
 LoopRunner::LoopRunner(Context& context)
-    : context_(context),
-      stops_at_start_(context.stop_count()),
+    : context_(context), stops_at_start_(context.stop_count()),
       sleeper_(context.enter_wait(outermost_)) {}
 
 LoopRunner::~LoopRunner() {
@@ -87,8 +72,7 @@ CallResult LoopRunner::run(std::int64_t timeout_us) {
                   net::Deadline::after_us(std::max(timeout_us, kShortestWaitUs))};
     store_field(context_.keep_looping, 1);
     if (!outermost_) finish_batches();
-    if (outermost_ && load_field(context_.io_engine) != nullptr)
-        return run_programs_engine(limits);
+    if (outermost_ && load_field(context_.io_engine) != nullptr) return run_programs_engine(limits);
     if (outermost_) {
         noPollIoEngine* const engine = make_io_engine(&context_, NOPOLL_IO_ENGINE_DEFAULT);
         if (engine == nullptr) return {kLoopFailed, ENOMEM};
@@ -110,15 +94,6 @@ CallResult LoopRunner::run(std::int64_t timeout_us) {
     return run_own_engine(limits);
 }
 
-// Engines that say nothing of descriptors that somebody closed: those are looked for now and then.
-bool LoopRunner::lost_check_is_due() {
-    if (set_->engine->notices_closed()) return false;
-    const std::int64_t now = net::now_us();
-    if (now < next_lost_check_us_) return false;
-    next_lost_check_us_ = now + loop::kLongestWaitUs;
-    return true;
-}
-
 bool LoopRunner::finished(const Limits& limits, bool idle, CallResult& result) const {
     result = {kLoopStopped, kKeepErrno};
     if (context_.stop_count() != stops_at_start_ || context_.abandoned()) return true;
@@ -129,7 +104,8 @@ bool LoopRunner::finished(const Limits& limits, bool idle, CallResult& result) c
 
 CallResult LoopRunner::run_own_engine(const Limits& limits) {
     for (;;) {
-        if (set_->process != net::process_id()) start_anew();  // a handler forked, and this is the child
+        if (set_->process != net::process_id())
+            start_anew();  // a handler forked, and this is the child
         sync();
         const int ready = wait(limits.when_idle);
         if (ready < 0 && ready != -EBADF) return {kLoopFailed, -ready};
@@ -139,7 +115,8 @@ CallResult LoopRunner::run_own_engine(const Limits& limits) {
             continue;
         }
         collect(events_);
-        for (const Turn& turn : turns_) serve(turn);
+        for (const Turn& turn : turns_)
+            serve(turn);
         run_timers();
         CallResult result;
         if (!finished(limits, turns_.empty(), result)) continue;
@@ -183,140 +160,6 @@ void LoopRunner::write_queues() {
 void LoopRunner::finish_batches() {
     visit([](const Connection& connection) { return connection.read_by_this_thread(); },
           [](Connection& connection) { connection.finish_batch(); });
-}
-
-// --- what is watched ---------------------------------------------------------------------------
-
-void LoopRunner::sync() {
-    // Unregistering the dead is a change itself, hence the second look.
-    for (int round = 0; round < 3; ++round) {
-        const std::uint64_t changes = context_.change_count();
-        if (synced_once_ && changes == synced_changes_) return;
-        const Leavers leavers = sync_slots(net::now_us());
-        sync_lingering();
-        watch_wake_pipe();
-        synced_changes_ = changes;
-        synced_once_ = true;
-        drop(leavers.gone);
-        end_lost(leavers.lost);
-        for (Connection* const connection : leavers.refused) {
-            NOPOLL_CONN_LOG(*connection, NOPOLL_LEVEL_WARNING, "descriptor %d cannot be watched",
-                            connection->descriptor());
-            connection->shutdown();
-            context_.unregister_connection(*connection);
-        }
-    }
-}
-
-// Logs and handlers are for later, without the lock.
-LoopRunner::Leavers LoopRunner::sync_slots(std::int64_t now_us) {
-    Leavers leavers;
-    const std::lock_guard guard(context_.mutex());
-    const Registry& registry = context_.registry();
-    set_->watched.resize(registry.slots());
-    next_timer_us_ = 0;
-    input_at_hand_ = false;
-    writers_ = false;
-    for (std::size_t slot = 0; slot < registry.slots(); ++slot) {
-        Connection* const connection = registry.at(slot);
-        const WatchSet::Watched& watched = set_->watched[slot];
-        if (watched.id != 0 && (connection == nullptr || load_field(connection->id) != watched.id ||
-                                connection->descriptor() != watched.fd ||
-                                connection->descriptor_number() != watched.descriptor))
-            unwatch_slot(slot);
-        if (connection == nullptr) continue;
-        if (!connection->is_ok()) {
-            if (connection->may_be_dropped()) leavers.gone.add(*connection);
-            continue;
-        }
-        if (lost_to_newer(slot, *connection, leavers)) continue;
-        if (!watch_slot(slot, *connection, now_us)) leavers.refused.add(*connection);
-    }
-    return leavers;
-}
-
-// Two connections, one number: somebody closed the older one's descriptor behind our back, and the
-// kernel has given the number out again.
-bool LoopRunner::lost_to_newer(std::size_t slot, Connection& connection, Leavers& leavers) {
-    const int fd = connection.descriptor();
-    const std::int32_t other = set_->meaning_of(fd);
-    if (other < 0 || static_cast<std::size_t>(other) == slot) return false;
-    const auto other_slot = static_cast<std::size_t>(other);
-    Connection* const rival = context_.registry().at(other_slot);
-    if (rival == nullptr || rival == &connection || rival->descriptor() != fd) return false;
-    const bool newer = load_field(connection.id) > load_field(rival->id);
-    leavers.lost.add(newer ? *rival : connection);
-    set_->watched[newer ? other_slot : slot] = WatchSet::Watched{};
-    return !newer;
-}
-
-void LoopRunner::note_timer(std::int64_t at_us) {
-    if (at_us > 0 && (next_timer_us_ == 0 || at_us < next_timer_us_)) next_timer_us_ = at_us;
-}
-
-// False: the engine does not take the descriptor.
-bool LoopRunner::watch_slot(std::size_t slot, Connection& connection, std::int64_t now_us) {
-    Connection::Wish wish = connection.wish();
-    note_timer(connection.handshake_deadline_us());
-    if (connection.is_listener() && connection.accepts_paused(now_us)) {
-        wish.read = false;
-        note_timer(connection.accept_pause_end_us());
-    }
-    input_at_hand_ = input_at_hand_ || wish.now;
-    writers_ = writers_ || wish.write;
-    WatchSet::Watched& watched = set_->watched[slot];
-    const int fd = connection.descriptor();
-    if (fd < 0) return true;
-    watched.id = load_field(connection.id);
-    watched.fd = fd;
-    watched.descriptor = connection.descriptor_number();
-    if (watched.inode == 0 && !set_->engine->notices_closed()) watched.inode = inode_of(fd);
-    set_->set_meaning(fd, static_cast<std::int32_t>(slot));
-    const loop::Interest interest{wish.read, wish.write};
-    if (interest.read == watched.interest.read && interest.write == watched.interest.write)
-        return true;
-    if (!set_->engine->watch(fd, interest)) return false;
-    watched.interest = interest;
-    return true;
-}
-
-void LoopRunner::unwatch_slot(std::size_t slot) {
-    WatchSet::Watched& watched = set_->watched[slot];
-    // The number may belong to another slot by now.
-    if (set_->meaning_of(watched.fd) == static_cast<std::int32_t>(slot)) {
-        set_->set_meaning(watched.fd, WatchSet::kNothing);
-        set_->engine->forget_released(watched.fd);
-    }
-    watched = WatchSet::Watched{};
-}
-
-void LoopRunner::sync_lingering() {
-    for (const int fd : set_->lingering) {
-        if (set_->meaning_of(fd) != WatchSet::kLingering) continue;
-        set_->set_meaning(fd, WatchSet::kNothing);
-        set_->engine->forget_released(fd);
-    }
-    set_->lingering.clear();
-    const std::lock_guard guard(context_.mutex());
-    for (const Linger& linger : context_.lingering()) {
-        const int fd = linger.fd.get();
-        set_->lingering.push_back(fd);
-        if (set_->engine->watch(fd, {false, true})) set_->set_meaning(fd, WatchSet::kLingering);
-        if (next_timer_us_ == 0 || linger.give_up_us < next_timer_us_)
-            next_timer_us_ = linger.give_up_us;
-    }
-}
-
-void LoopRunner::watch_wake_pipe() {
-    const int fd = sleeper_.pipe.read_end();
-    if (fd < 0 || fd == set_->wake_fd || !set_->engine->watch(fd, {true, false})) return;
-    set_->set_meaning(fd, WatchSet::kWakePipe);
-    set_->wake_fd = fd;
-}
-
-// Dead connections leave the registry, in which they counted until now.
-void LoopRunner::drop(const PinnedConnections& gone) {
-    for (Connection* const connection : gone) context_.unregister_connection(*connection);
 }
 
 // --- waiting and turns -------------------------------------------------------------------------
@@ -438,9 +281,11 @@ void LoopRunner::serve_all_lingering() {
     std::vector<int> fds;
     {
         const std::lock_guard guard(context_.mutex());
-        for (const Linger& linger : context_.lingering()) fds.push_back(linger.fd.get());
+        for (const Linger& linger : context_.lingering())
+            fds.push_back(linger.fd.get());
     }
-    for (const int fd : fds) serve_lingering(fd);
+    for (const int fd : fds)
+        serve_lingering(fd);
 }
 
 void LoopRunner::run_timers() {
@@ -466,46 +311,9 @@ void LoopRunner::run_timers() {
                         "opening handshake with %s not over in time", connection->host);
         connection->shutdown();
     }
-    for (const int fd : lingering) serve_lingering(fd);
+    for (const int fd : lingering)
+        serve_lingering(fd);
     synced_once_ = false;  // the next timer is found anew
-}
-
-// Somebody closed descriptors behind our back. Those connections are over; the others go on.
-void LoopRunner::drop_lost_descriptors() {
-    PinnedConnections lost;
-    {
-        const std::lock_guard guard(context_.mutex());
-        for (std::size_t slot = 0; slot < set_->watched.size(); ++slot) {
-            const WatchSet::Watched& watched = set_->watched[slot];
-            if (watched.id == 0 || is_still_there(watched)) continue;
-            Connection* const connection = context_.registry().at(slot);
-            if (connection == nullptr || connection->descriptor() != watched.fd) continue;
-            lost.add(*connection);
-        }
-        LingerList& list = context_.lingering();
-        for (Linger& linger : list)
-            if (::fcntl(linger.fd.get(), F_GETFD) < 0) (void)linger.fd.release();
-        std::erase_if(list, [](const Linger& linger) { return !linger.fd.valid(); });
-    }
-    end_lost(lost);
-}
-
-void LoopRunner::end_lost(const PinnedConnections& lost) {
-    for (Connection* const connection : lost) {
-        NOPOLL_CONN_LOG(*connection, NOPOLL_LEVEL_WARNING,
-                        "descriptor %d was closed by somebody else", connection->descriptor());
-        connection->shutdown(Ending::descriptor_lost);
-        context_.unregister_connection(*connection);
-    }
-}
-
-// The set is built again from what there is, the wake-up pipe too.
-void LoopRunner::start_anew() {
-    (void)sleeper_.pipe.ensure();
-    set_->start_anew();
-    set_->process = net::process_id();
-    set_->pipe_generation = sleeper_.pipe.generation();
-    synced_once_ = false;
 }
 
 // --- an engine of the program ------------------------------------------------------------------
@@ -542,8 +350,7 @@ CallResult LoopRunner::run_programs_engine(const Limits& limits) {
         engine->clear(&context_, engine->io_object);
         for (const Turn& member : members) {
             const TurnReference reference(context_, member.slot, member.id);
-            if (reference.get() != nullptr)
-                loop_steps::add_to_engine(context_, *reference.get());
+            if (reference.get() != nullptr) loop_steps::add_to_engine(context_, *reference.get());
         }
         int ready = 0;
         if (!at_hand) {
@@ -554,9 +361,8 @@ CallResult LoopRunner::run_programs_engine(const Limits& limits) {
             const TurnReference reference(context_, member.slot, member.id);
             Connection* const connection = reference.get();
             if (connection == nullptr || !connection->is_ok()) continue;
-            const bool is_set =
-                ready > 0 &&
-                engine->is_set(&context_, connection->descriptor(), engine->io_object) != 0;
+            const bool is_set = ready > 0 && engine->is_set(&context_, connection->descriptor(),
+                                                            engine->io_object) != 0;
             if (is_set || member.readable || member.writable)
                 serve({member.slot, member.id, is_set || member.readable, member.writable});
         }
@@ -581,7 +387,8 @@ void add_to_engine(Context& context, Connection& connection) {
     const int fd = connection.descriptor();
     if (engine == nullptr || fd < 0) return;
     if (engine->add_to(fd, &context, &connection, engine->io_object) != 0) return;
-    NOPOLL_CONN_LOG(connection, NOPOLL_LEVEL_WARNING, "descriptor %d refused by the wait engine", fd);
+    NOPOLL_CONN_LOG(connection, NOPOLL_LEVEL_WARNING, "descriptor %d refused by the wait engine",
+                    fd);
     connection.shutdown();
     context.unregister_connection(connection);
 }

@@ -30,7 +30,8 @@ public:
     PinnedConnections(PinnedConnections&&) = default;
     PinnedConnections& operator=(PinnedConnections&&) = delete;
     ~PinnedConnections() {
-        for (Connection* const connection : list_) connection->unpin();
+        for (Connection* const connection : list_)
+            connection->unpin();
     }
     void add(Connection& connection) {
         list_.push_back(&connection);  // before the pin, which nobody would give back
@@ -62,7 +63,7 @@ private:
     };
 
     struct Limits {
-        net::Deadline asked;      // as the program said: looked at after a pass that served somebody
+        net::Deadline asked;  // as the program said: looked at after a pass that served somebody
         net::Deadline when_idle;  // the same, but not so short that an idle program spins
     };
     CallResult run_own_engine(const Limits& limits);

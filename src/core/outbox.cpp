@@ -28,7 +28,8 @@ std::size_t Outbox::pending_bytes() const {
     std::size_t total = credit_;
     for (std::size_t i = first_; i < segments_.size(); ++i) {
         const Segment& s = segments_[i];
-        if (s.account == Account::program || s.account == Account::library) total += s.size - s.sent;
+        if (s.account == Account::program || s.account == Account::library)
+            total += s.size - s.sent;
     }
     return total;
 }
@@ -119,7 +120,9 @@ void Outbox::abandon(std::uint64_t ticket) {
         if (segments_[i].ticket == ticket) segments_[i].account = Account::library;
 }
 
-std::size_t Outbox::take_credit() { return std::exchange(credit_, 0); }
+std::size_t Outbox::take_credit() {
+    return std::exchange(credit_, 0);
+}
 
 bool Outbox::is_lost(std::uint64_t ticket) const {
     return ticket >= first_lost_ && ticket <= last_lost_;

@@ -14,7 +14,8 @@ namespace nopoll::core {
 
 // Who answers for the bytes of a segment.
 enum class Account {
-    program,  // one frame of the program, reported in part: counts as pending, completed by its calls
+    program,  // one frame of the program, reported in part: counts as pending, completed by its
+              // calls
     waiting,  // a send call is waiting for this segment: it reports by itself
     queued,   // reported as written already while a loop is running (slow readers)
     library,  // pongs, Close frames, HTTP replies: pending, but never part of a result
@@ -64,7 +65,8 @@ private:
         std::size_t capacity = 0;
         std::size_t size = 0;
         std::size_t sent = 0;
-        std::size_t header_bytes = 0;  // of `size`, not counting as payload; 0 is for accounts without results
+        std::size_t header_bytes =
+            0;  // of `size`, not counting as payload; 0 is for accounts without results
         std::uint64_t ticket = 0;
         Account account = Account::library;
         bool tried = false;  // handed to a write: a TLS record may hold its bytes already

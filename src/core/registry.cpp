@@ -35,7 +35,8 @@ Registry::Place Registry::add(Connection* connection, int& counter) {
         const std::size_t old = slots_.size();
         free_.reserve(old + kGrowth);  // so that giving a slot back can never fail
         slots_.resize(old + kGrowth, nullptr);
-        for (std::size_t slot = old + kGrowth; slot-- > old;) free_.push_back(slot);
+        for (std::size_t slot = old + kGrowth; slot-- > old;)
+            free_.push_back(slot);
         std::make_heap(free_.begin(), free_.end(), std::greater<>{});
         id = draw(counter);
     }

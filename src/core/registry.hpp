@@ -27,9 +27,7 @@ public:
     bool contains(const Connection* connection, std::size_t likely_slot) const;
 
     std::size_t slots() const { return slots_.size(); }
-    Connection* at(std::size_t slot) const {
-        return slot < slots_.size() ? slots_[slot] : nullptr;
-    }
+    Connection* at(std::size_t slot) const { return slot < slots_.size() ? slots_[slot] : nullptr; }
     int count() const { return count_; }
 
 private:

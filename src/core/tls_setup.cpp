@@ -10,8 +10,12 @@
 namespace nopoll::core {
 namespace {
 
-std::string text(const std::optional<std::string>& value) { return value.value_or(std::string()); }
-std::string text(const char* value) { return value != nullptr ? value : ""; }
+std::string text(const std::optional<std::string>& value) {
+    return value.value_or(std::string());
+}
+std::string text(const char* value) {
+    return value != nullptr ? value : "";
+}
 
 int tls_method(noPollSslProtocol protocol) {
     return protocol == NOPOLL_METHOD_TLSV1_2 ? net::kTlsExactly12 : net::kTlsFlexible;
@@ -34,7 +38,7 @@ NameCheck name_check(const Context& context, const std::optional<OptionValues>& 
 
 const char* host_to_verify(const Connection& connection) {
     return connection.host_name != nullptr && *connection.host_name != '\0' ? connection.host_name
-                                                                           : connection.host;
+                                                                            : connection.host;
 }
 
 struct ContextChoice {
@@ -102,7 +106,8 @@ TlsFault set_up_tls_client(Context& context, Connection& connection, Options* op
                            const std::optional<OptionValues>& values) {
     note_tls_use();
     note_tls_debug_context(&context);
-    ContextChoice choice = choose_context(context, connection, options, client_tls_settings(values));
+    ContextChoice choice =
+        choose_context(context, connection, options, client_tls_settings(values));
     const TlsFault fault = make_ssl(connection, choice);
     if (!fault.empty()) return fault;
     std::string name = net::sni_name(host_to_verify(connection));

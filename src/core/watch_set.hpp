@@ -29,8 +29,8 @@ struct WatchSet {
     };
 
     std::unique_ptr<loop::WaitEngine> engine;
-    std::vector<Watched> watched;        // by slot
-    std::vector<std::int32_t> meaning;   // by descriptor: a slot, or one of the constants
+    std::vector<Watched> watched;       // by slot
+    std::vector<std::int32_t> meaning;  // by descriptor: a slot, or one of the constants
     std::vector<int> lingering;
     int wake_fd = -1;
     // Only good for the process and the wake pipe that it was made with: programs fork, and

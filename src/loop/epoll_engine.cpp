@@ -22,8 +22,7 @@ constexpr std::uint64_t kAskedWrite = std::uint64_t{1} << 33;
 
 bool EpollEngine::open() {
     // Above the standard streams, as every descriptor of the library.
-    epoll_ = net::above_standard(net::UniqueFd(::epoll_create1(EPOLL_CLOEXEC)),
-                                 net::OnExec::close);
+    epoll_ = net::above_standard(net::UniqueFd(::epoll_create1(EPOLL_CLOEXEC)), net::OnExec::close);
     events_.resize(kEventsAtOnce);
     return epoll_.valid();
 }
@@ -41,9 +40,13 @@ bool EpollEngine::watch(int fd, Interest interest) {
     return errno == ENOENT && ::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0;
 }
 
-void EpollEngine::forget(int fd) { ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr); }
+void EpollEngine::forget(int fd) {
+    ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
+}
 
-void EpollEngine::release(int fd) { forget(fd); }
+void EpollEngine::release(int fd) {
+    forget(fd);
+}
 
 void EpollEngine::forget_all() {
     close_ours();
@@ -54,7 +57,8 @@ void EpollEngine::forget_all() {
 void EpollEngine::close_ours() {
     epoll_event event{};
     const net::NoCancel no_cancel;
-    const bool ours = epoll_.valid() && (::epoll_wait(epoll_.get(), &event, 1, 0) >= 0 || errno == EINTR);
+    const bool ours =
+        epoll_.valid() && (::epoll_wait(epoll_.get(), &event, 1, 0) >= 0 || errno == EINTR);
     if (!ours) (void)epoll_.release();
     epoll_.reset();
 }

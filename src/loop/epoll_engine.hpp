@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-// epoll(7), level triggered: the cost of a wait follows the ready descriptors, not the watched ones.
+// epoll(7), level triggered: the cost of a wait follows the ready descriptors, not the watched
+// ones.
 #pragma once
 
 #include <sys/epoll.h>

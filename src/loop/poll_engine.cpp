@@ -21,7 +21,8 @@ bool PollEngine::watch(int fd, Interest interest) {
     if (!known) entries_.push_back({fd, 0, 0});
     if (!known) index_[at] = static_cast<std::int32_t>(entries_.size() - 1);
     pollfd& entry = entries_[static_cast<std::size_t>(index_[at])];
-    entry.events = static_cast<short>((interest.read ? POLLIN : 0) | (interest.write ? POLLOUT : 0));
+    entry.events =
+        static_cast<short>((interest.read ? POLLIN : 0) | (interest.write ? POLLOUT : 0));
     return true;
 }
 

@@ -37,8 +37,8 @@ struct [[nodiscard]] TlsContextResult {
 
 TlsContextResult build_tls_context(const TlsSettings& settings);
 
-// Everything but method and sni, for a context that the program's creator made. Only ever adds: what
-// the creator demands of its peers stays. False: error says file and reason.
+// Everything but method and sni, for a context that the program's creator made. Only ever adds:
+// what the creator demands of its peers stays. False: error says file and reason.
 [[nodiscard]] bool apply_tls_settings(SSL_CTX* context, const TlsSettings& settings,
                                       std::string& error);
 

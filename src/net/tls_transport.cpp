@@ -45,7 +45,8 @@ IoResult unsuccessful(SSL* ssl, int result) {
     }
 }
 
-// OpenSSL's words for a peer that is none of TLS at all say little to others; nullptr: clear enough.
+// OpenSSL's words for a peer that is none of TLS at all say little to others; nullptr: clear
+// enough.
 const char* in_plain_words(unsigned long code) {
     if (ERR_GET_LIB(code) != ERR_LIB_SSL) return nullptr;
     switch (ERR_GET_REASON(code)) {
@@ -146,12 +147,12 @@ std::string drain_error_queue() {
 
 std::string handshake_failure(const SSL* ssl) {
     const unsigned long code = ERR_peek_error();
-    const bool about_certificate = ERR_GET_LIB(code) == ERR_LIB_SSL &&
-                                   ERR_GET_REASON(code) == SSL_R_CERTIFICATE_VERIFY_FAILED;
+    const bool about_certificate =
+        ERR_GET_LIB(code) == ERR_LIB_SSL && ERR_GET_REASON(code) == SSL_R_CERTIFICATE_VERIFY_FAILED;
     std::string why = about_certificate ? verify_failure(ssl) : std::string();
     const char* const plain = in_plain_words(code);
     const std::string details = drain_error_queue();
-    if (!why.empty()) return why;
+    if (!why.empty()) return "certificate refused: " + why;
     if (plain != nullptr) return std::string(plain) + " (" + details + ")";
     if (!details.empty()) return details;
     const int error = last_io_error(ssl);

@@ -128,8 +128,8 @@ TEST_UNUSED static int header_size(const struct raw_peer* peer, long payload) {
     return (payload < 126 ? 2 : payload < 65536 ? 4 : 10) + (peer->side == RAW_CLIENT ? 4 : 0);
 }
 
-/* Fills the way to a local peer with bytes of no meaning, written past the library, until the socket
- * takes nothing more. The sink will pass them by. */
+/* Fills the way to a local peer with bytes of no meaning, written past the library, until the
+ * socket takes nothing more. The sink will pass them by. */
 TEST_UNUSED static void fill_up(const struct raw_peer* peer, struct sink* sink) {
     static const unsigned char zeros[1024];
     const int fd = nopoll_conn_socket(peer->conn);

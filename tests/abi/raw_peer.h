@@ -122,7 +122,8 @@ TEST_UNUSED static void raw_start_client(struct raw_peer* peer, noPollConnOpts* 
     int listening = raw_listen();
     peer->side = RAW_CLIENT;
     snprintf(port, sizeof port, "%d", test_port_of(listening) & 0xffff);
-    peer->conn = nopoll_conn_new_opts(peer->ctx, options, "127.0.0.1", port, NULL, NULL, NULL, NULL);
+    peer->conn =
+        nopoll_conn_new_opts(peer->ctx, options, "127.0.0.1", port, NULL, NULL, NULL, NULL);
     assert_non_null(peer->conn);
     assert_true(nopoll_conn_is_ok(peer->conn));
     peer->fd = accept(listening, NULL, NULL);

@@ -158,7 +158,8 @@ static void get_msg_ends_what_read_began(enum raw_side side) {
     }
 }
 
-/* get_msg or the loop took a part in: read gives it first, and the frame is in pieces from there. */
+/* get_msg or the loop took a part in: read gives it first, and the frame is in pieces from there.
+ */
 static void read_begins_with_what_was_taken_in(enum raw_side side) {
     int in_loop;
     for (in_loop = 0; in_loop < 2; in_loop++) {
@@ -174,7 +175,8 @@ static void read_begins_with_what_was_taken_in(enum raw_side side) {
             nopoll_loop_wait(peer.ctx, 1);
         else
             EXPECT_NOTHING(peer.conn);
-        assert_int_equal(nopoll_conn_read_pending(peer.conn), 0); /* only the socket can complete it */
+        assert_int_equal(nopoll_conn_read_pending(peer.conn),
+                         0); /* only the socket can complete it */
         assert_int_equal(nopoll_conn_read(peer.conn, buffer, 16, NOW), 4);
         assert_memory_equal(buffer, "0123", 4);
         test_send_all(peer.fd, frame + size - 6, 6);
@@ -253,8 +255,8 @@ static void waiting_does_not_spin(enum raw_side side) {
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &before);
     assert_int_equal(nopoll_conn_read(peer.conn, buffer, 8, nopoll_true, 300), 0);
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &after);
-    assert_true((after.tv_sec - before.tv_sec) * 1000L + (after.tv_nsec - before.tv_nsec) / 1000000L <
-                50);
+    assert_true(
+        (after.tv_sec - before.tv_sec) * 1000L + (after.tv_nsec - before.tv_nsec) / 1000000L < 50);
     raw_close(&peer);
 }
 

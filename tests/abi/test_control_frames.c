@@ -119,8 +119,7 @@ static void pongs_do_not_pile_up(enum raw_side side) {
     memset(payload, 0, sizeof payload);
     for (number = 1; number <= kPings; number++) {
         memcpy(payload, &number, sizeof number);
-        test_send_all(peer.fd, frame,
-                      raw_frame(&peer, frame, RAW_PING, payload, sizeof payload));
+        test_send_all(peer.fd, frame, raw_frame(&peer, frame, RAW_PING, payload, sizeof payload));
         if (number % 100 == 0) {
             int left = 1;
             while (left > 0) {
@@ -302,7 +301,8 @@ static void no_second_close(enum raw_side side) {
     struct raw_peer peer;
     raw_open(&peer, side);
     assert_int_equal(nopoll_conn_send_frame(peer.conn, nopoll_true, side == RAW_CLIENT,
-                                            NOPOLL_CLOSE_FRAME, 2, "\x03\xe9", 0), 2);
+                                            NOPOLL_CLOSE_FRAME, 2, "\x03\xe9", 0),
+                     2);
     raw_send(&peer, RAW_CLOSE, "\x03\xe8", 2);
     assert_null(test_get_msg(peer.conn));
     assert_false(nopoll_conn_is_ok(peer.conn));

@@ -50,8 +50,7 @@ enum { kFrameLimit = 1000 };
 static void send_frames(const struct raw_peer* peer, const struct violation* violation) {
     static unsigned char payload[2000];
     static unsigned char bytes[8000];
-    const int masked =
-        (peer->side == RAW_ACCEPTED) == (violation->masking == MASK_AS_DUE);
+    const int masked = (peer->side == RAW_ACCEPTED) == (violation->masking == MASK_AS_DUE);
     size_t size = 0;
     int i;
     memset(payload, 'a', sizeof payload);
@@ -222,7 +221,8 @@ static void no_close_frame_where_none_fits(void** state) {
     (void)state;
     raw_open(&peer, RAW_CLIENT);
     assert_int_equal(
-        nopoll_conn_send_frame(peer.conn, nopoll_true, nopoll_true, NOPOLL_CLOSE_FRAME, 0, "", 0), 0);
+        nopoll_conn_send_frame(peer.conn, nopoll_true, nopoll_true, NOPOLL_CLOSE_FRAME, 0, "", 0),
+        0);
     test_send_all(peer.fd, "\xff", 1);
     assert_null(test_get_msg(peer.conn));
     assert_false(nopoll_conn_is_ok(peer.conn));
@@ -239,12 +239,9 @@ RAW_BOTH_SIDES(first_byte_is_enough)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        RAW_BOTH_TESTS(violations_by_get_msg),
-        RAW_BOTH_TESTS(violations_in_the_loop),
-        RAW_BOTH_TESTS(huge_lengths),
-        RAW_BOTH_TESTS(limit_is_per_frame),
-        RAW_BOTH_TESTS(first_byte_is_enough),
-        cmocka_unit_test(no_close_frame_where_none_fits),
+        RAW_BOTH_TESTS(violations_by_get_msg), RAW_BOTH_TESTS(violations_in_the_loop),
+        RAW_BOTH_TESTS(huge_lengths),          RAW_BOTH_TESTS(limit_is_per_frame),
+        RAW_BOTH_TESTS(first_byte_is_enough),  cmocka_unit_test(no_close_frame_where_none_fits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -83,8 +83,9 @@ static void mask_content(void** state) {
             nopoll_conn_mask_content(NULL, masked + 1, size, mask, offsets[n]);
             assert_int_equal(masked[0], original[0]);
             for (i = 0; i < size; i++)
-                assert_int_equal(masked[1 + i],
-                                 (char)(original[1 + i] ^ mask[((unsigned)i + (unsigned)offsets[n]) % 4]));
+                assert_int_equal(
+                    masked[1 + i],
+                    (char)(original[1 + i] ^ mask[((unsigned)i + (unsigned)offsets[n]) % 4]));
             assert_memory_equal(masked + 1 + i, original + 1 + i, (size_t)(69 - i));
             nopoll_conn_mask_content(NULL, masked + 1, size, mask, offsets[n]);
             assert_memory_equal(masked, original, sizeof masked); /* twice restores */
@@ -157,7 +158,10 @@ static void receive_begins_with_what_was_read_ahead(void** state) {
     assert_int_equal(__nopoll_conn_receive(peer.conn, buffer, 1), 1);
     assert_int_equal((unsigned char)buffer[0], RAW_TEXT);
     assert_int_equal(__nopoll_conn_receive(peer.conn, buffer, 16), 3);
-    assert_memory_equal(buffer, "\x02" "bb", 3);
+    assert_memory_equal(buffer,
+                        "\x02"
+                        "bb",
+                        3);
     assert_int_equal(__nopoll_conn_receive(peer.conn, buffer, 16), 5);
     assert_memory_equal(buffer, "later", 5);
     raw_close(&peer);

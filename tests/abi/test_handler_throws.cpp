@@ -183,15 +183,14 @@ void close_handler(void** /*state*/) {
 void walk(void** /*state*/) {
     raw_peer peer;
     raw_open(&peer, RAW_ACCEPTED);
-    check_text(thrown_by([&] {
-                   nopoll_ctx_foreach_conn(
-                       peer.ctx,
-                       [](noPollCtx*, noPollConn*, noPollPtr) -> nopoll_bool {
-                           throw Thrown("walk");
-                       },
-                       nullptr);
-               }),
-               "walk");
+    check_text(
+        thrown_by([&] {
+            nopoll_ctx_foreach_conn(
+                peer.ctx,
+                [](noPollCtx*, noPollConn*, noPollPtr) -> nopoll_bool { throw Thrown("walk"); },
+                nullptr);
+        }),
+        "walk");
     assert_int_equal(nopoll_conn_ref_count(peer.listener), 2);
     assert_int_equal(nopoll_conn_ref_count(peer.conn), 2);
     raw_close(&peer);
@@ -201,8 +200,10 @@ void walk(void** /*state*/) {
 
 int main() {
     const CMUnitTest tests[] = {
-        cmocka_unit_test(message_handler), cmocka_unit_test(inside_a_nested_wait),
-        cmocka_unit_test(handshake_handlers), cmocka_unit_test(close_handler),
+        cmocka_unit_test(message_handler),
+        cmocka_unit_test(inside_a_nested_wait),
+        cmocka_unit_test(handshake_handlers),
+        cmocka_unit_test(close_handler),
         cmocka_unit_test(walk),
     };
     return cmocka_run_group_tests(tests, nullptr, nullptr);

@@ -170,10 +170,8 @@ RAW_BOTH_SIDES(up_to_the_limit_whole)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        RAW_BOTH_TESTS(above_the_limit_in_pieces),
-        cmocka_unit_test(first_fragment_in_pieces),
-        RAW_BOTH_TESTS(up_to_the_limit_whole),
-        cmocka_unit_test(pieces_are_not_cut_small),
+        RAW_BOTH_TESTS(above_the_limit_in_pieces), cmocka_unit_test(first_fragment_in_pieces),
+        RAW_BOTH_TESTS(up_to_the_limit_whole),     cmocka_unit_test(pieces_are_not_cut_small),
         cmocka_unit_test(end_inside_pieces),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -137,8 +137,8 @@ static void accepts_pause(int end_a_connection) {
     } else {
         /* A connection of the library is closed: noticed at once. */
         nopoll_conn_shutdown(other.conn);
-        SERVE_UNTIL(peer.ctx, nopoll_conn_ref_count(other.conn) == 1 &&
-                                  nopoll_ctx_conns(peer.ctx) == 3);
+        SERVE_UNTIL(peer.ctx,
+                    nopoll_conn_ref_count(other.conn) == 1 && nopoll_ctx_conns(peer.ctx) == 3);
     }
     for (i = 0; i < count; i++)
         close(taken[i]);

@@ -324,7 +324,8 @@ static void cancelled(int in_handler, noPollIoEngineType engine) {
     nopoll_ctx_set_on_msg(peer.ctx, wait_in_handler, NULL);
     assert_int_equal(pthread_create(&thread, NULL, wait_for_ever, peer.ctx), 0);
     raw_send_text(&peer, "first");
-    while (__atomic_load_n(&handlers, __ATOMIC_SEQ_CST) != (in_handler ? 1 : 2) && test_now_ms() < end)
+    while (__atomic_load_n(&handlers, __ATOMIC_SEQ_CST) != (in_handler ? 1 : 2) &&
+           test_now_ms() < end)
         poll(NULL, 0, 1);
     pthread_cancel(thread);
     pthread_join(thread, &result);

@@ -183,24 +183,33 @@ static void* answer(void* data) {
     return NULL;
 }
 
-static void question_inside_is_not_held_back(enum raw_side side) {
+static void check_question(enum raw_side side, int cork, const char* letters) {
     long best = TEST_LIMIT_MS;
     int i;
     for (i = 0; i < 10 && best >= 100; i++) {
         struct raw_peer peer;
         struct dialogue dialogue = {"", 0};
         pthread_t thread;
+        char all[8];
         raw_open(&peer, side);
+        nopoll_ctx_set_cork(peer.ctx, cork);
         nopoll_ctx_set_on_msg(peer.ctx, ask, &dialogue);
-        send_together(&peer, "ab");
+        send_together(&peer, letters);
         assert_int_equal(pthread_create(&thread, NULL, answer, &peer), 0);
         SERVE_UNTIL(peer.ctx, strchr(dialogue.text, '!') != NULL);
         pthread_join(thread, NULL);
-        assert_string_equal(dialogue.text, "ab!");
+        snprintf(all, sizeof all, "%s!", letters);
+        assert_string_equal(dialogue.text, all);
         if (dialogue.waited_ms < best) best = dialogue.waited_ms;
         raw_close(&peer);
     }
-    assert_true(best < 100); /* the kernel would hold it for 200 ms */
+    assert_true(best < 100); /* the kernel would hold it for 200 ms, and a cork for ever */
+}
+
+static void question_inside_is_not_held_back(enum raw_side side) {
+    check_question(side, 0, "ab");
+    check_question(side, 1, "ab");
+    check_question(side, 1, "a");
 }
 
 /* --- several threads --- */
@@ -312,8 +321,8 @@ static void other_thread_does_not_spin(void** state) {
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &before);
     assert_int_equal(nopoll_loop_wait(peer.ctx, 300000), -3);
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &after);
-    assert_true((after.tv_sec - before.tv_sec) * 1000L + (after.tv_nsec - before.tv_nsec) / 1000000L <
-                100);
+    assert_true(
+        (after.tv_sec - before.tv_sec) * 1000L + (after.tv_nsec - before.tv_nsec) / 1000000L < 100);
     __atomic_store_n(&busy, 2, __ATOMIC_SEQ_CST);
     pthread_join(thread, NULL);
     assert_int_equal(waiter.result, 0);

@@ -41,8 +41,8 @@ static void bad_arguments(void** state) {
 /* Never early; late by 20 ms at most. Up to 10 ms a wait takes 10 ms, so that programs which meant
  * milliseconds do not spin; above, the time is exact. With and without connections. */
 static void timeouts(void** state) {
-    static const long rows[][2] = {{1, 10000},     {100, 10000},     {9999, 10000},
-                                   {10000, 10000}, {33333, 33333}, {123456, 123456},
+    static const long rows[][2] = {{1, 10000},      {100, 10000},   {9999, 10000},
+                                   {10000, 10000},  {33333, 33333}, {123456, 123456},
                                    {510000, 510000}};
     struct raw_peer peer;
     noPollCtx* empty = nopoll_ctx_new();
@@ -187,11 +187,13 @@ static volatile sig_atomic_t signals, errno_kept;
 static volatile long signalled_us;
 
 static void stop_in_handler(int number) {
+    const int saved_errno = errno;
     (void)number;
     errno = 4711;
     signalled_us = now_us();
     nopoll_loop_stop(signalled_ctx);
     errno_kept = errno == 4711;
+    errno = saved_errno;
     signals = signals + 1;
 }
 

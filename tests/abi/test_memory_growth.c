@@ -36,8 +36,9 @@ static void memory_follows_bytes(int in_loop) {
             int left = 1;
             if (round == 0) {
                 unsigned char head[14];
-                test_send_all(peers[i].fd, head,
-                              raw_long_header(&peers[i], head, RAW_BINARY, NOPOLL_MAX_FRAME_SIZE_DEFAULT));
+                test_send_all(
+                    peers[i].fd, head,
+                    raw_long_header(&peers[i], head, RAW_BINARY, NOPOLL_MAX_FRAME_SIZE_DEFAULT));
             }
             test_send_all(peers[i].fd, bytes, round == 0 ? 10 : sizeof bytes);
             raw_wait_arrived(&peers[i], round == 0 ? 24 : 30000);

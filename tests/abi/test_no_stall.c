@@ -288,7 +288,8 @@ static void read_inside(noPollCtx* ctx, noPollConn* conn, noPollMsg* msg, noPoll
     on_msg(ctx, conn, msg, &inner->seen);
     if (inner->calls++ == 0) {
         noPollMsg* next = nopoll_conn_get_msg(conn);
-        inner->got_at_once = next != NULL && strcmp((const char*)nopoll_msg_get_payload(next), "bb") == 0;
+        inner->got_at_once =
+            next != NULL && strcmp((const char*)nopoll_msg_get_payload(next), "bb") == 0;
         nopoll_msg_unref(next);
     }
 }

@@ -41,7 +41,8 @@ static void credit_is_collected(enum raw_side side) {
         struct sink sink;
         send_stuck(&peer, &sink, side);
         let_the_loop_write(&peer, &sink, (size_t)(kSize + header_size(&peer, kSize)));
-        assert_int_equal(nopoll_conn_pending_write_bytes(peer.conn), kSize); /* without the header */
+        assert_int_equal(nopoll_conn_pending_write_bytes(peer.conn),
+                         kSize); /* without the header */
         /* A flush without time collects nothing. */
         assert_int_equal(nopoll_conn_flush_writes(peer.conn, 0, 7), 7);
         assert_int_equal(nopoll_conn_flush_writes(peer.conn, -1, -7), 0);
@@ -176,7 +177,8 @@ static void pong_waits(enum raw_side side) {
     raw_close(&peer);
 }
 
-/* Pings and pongs of the program as well: taken, and written later. Alone they never make a result. */
+/* Pings and pongs of the program as well: taken, and written later. Alone they never make a result.
+ */
 static void ping_waits(enum raw_side side) {
     struct raw_peer peer;
     struct sink sink = {NULL, 0, 0, 0};
@@ -212,7 +214,8 @@ static void pong_never_waits(void** state) {
     ping_it(&peer, "p");
     assert_int_equal(nopoll_conn_send_ping(peer.conn), 1);
     assert_int_equal(nopoll_conn_pending_write_bytes(peer.conn), 5);
-    let_the_loop_write(&peer, &sink, 5); /* library frames leave the count when the loop writes them */
+    let_the_loop_write(&peer, &sink,
+                       5); /* library frames leave the count when the loop writes them */
     assert_int_equal(nopoll_conn_pending_write_bytes(peer.conn), 0);
     SINK_EXPECT(&sink, &peer, RAW_PONG, "p", 1);
     SINK_EXPECT(&sink, &peer, RAW_PING, "", 0);

@@ -273,7 +273,8 @@ struct waiter {
 static void* send_and_wait(void* data) {
     struct waiter* waiter = (struct waiter*)data;
     errno = 0;
-    waiter->result = nopoll_conn_send_binary(waiter->peer->conn, (const char*)content, sizeof content);
+    waiter->result =
+        nopoll_conn_send_binary(waiter->peer->conn, (const char*)content, sizeof content);
     waiter->error = errno;
     return NULL;
 }

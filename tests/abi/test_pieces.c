@@ -200,8 +200,7 @@ static void split_everywhere_in_the_loop(enum raw_side side) {
     for (n = 0; n < sizeof kLengths / sizeof *kLengths; n++) {
         /* Two frames in a row, so that cuts in the second meet what was read ahead. */
         const size_t one = raw_frame(&peer, frames, RAW_BINARY, content, kLengths[n]);
-        const size_t size =
-            one + raw_frame(&peer, frames + one, RAW_BINARY, content, kLengths[n]);
+        const size_t size = one + raw_frame(&peer, frames + one, RAW_BINARY, content, kLengths[n]);
         got.size = kLengths[n];
         for (cut = 1; cut < size; cut++) {
             got.messages = 0;

@@ -201,7 +201,8 @@ static void raw_frames(enum raw_side side) {
     RAW_EXPECT(&peer, RAW_PONG, "", 0);
     /* The mask is as the argument says, also where that is wrong. */
     assert_int_equal(nopoll_conn_send_frame(peer.conn, nopoll_true, side == RAW_ACCEPTED,
-                                            NOPOLL_TEXT_FRAME, 4, text, 0), 4);
+                                            NOPOLL_TEXT_FRAME, 4, text, 0),
+                     4);
     assert_int_equal(raw_receive(peer.fd, &reply), RAW_TEXT);
     assert_int_equal(reply.masked, side == RAW_ACCEPTED);
     assert_string_equal((char*)reply.payload, "text");

@@ -26,10 +26,11 @@ static void expect_failure(struct raw_peer* peer, int code) {
 
 static void bad_text_ends_the_connection(enum raw_side side) {
     static const char* const rows[] = {
-        "\x80",             /* continuation byte alone */
-        "ok\xff",           /* no such byte */
-        "\xc0\xaf",         /* longer than needed */
-        "\xe0\x80\xaf",     "\xf0\x80\x80\xaf",
+        "\x80",     /* continuation byte alone */
+        "ok\xff",   /* no such byte */
+        "\xc0\xaf", /* longer than needed */
+        "\xe0\x80\xaf",
+        "\xf0\x80\x80\xaf",
         "\xed\xa0\x80",     /* surrogate */
         "\xf4\x90\x80\x80", /* above U+10FFFF */
         "caf\xc3",          /* incomplete at the end of the message */
@@ -109,7 +110,10 @@ static void stream_stops_before_the_bad_byte(enum raw_side side) {
     while (n < 4 && test_now_ms() < end)
         n = nopoll_conn_read(peer.conn, buffer, sizeof buffer, nopoll_false, 0);
     assert_int_equal(n, 4);
-    test_send_all(peer.fd, "more\xff" "bad", 8);
+    test_send_all(peer.fd,
+                  "more\xff"
+                  "bad",
+                  8);
     while (nopoll_conn_is_ok(peer.conn) && test_now_ms() < end) {
         n = nopoll_conn_read(peer.conn, buffer, sizeof buffer, nopoll_false, 0);
         if (n > 0) assert_memory_equal(buffer, "more", (size_t)n);
@@ -175,7 +179,8 @@ static void sending_leaves_the_rest_alone(enum raw_side side) {
     assert_int_equal(nopoll_conn_send_binary_fragment(peer.conn, "\xfe", 1), 1);
     assert_int_equal(nopoll_conn_send_text(peer.conn, "\xfd", 1), 1);
     assert_int_equal(nopoll_conn_send_frame(peer.conn, nopoll_true, side == RAW_CLIENT,
-                                            NOPOLL_TEXT_FRAME, 1, "\xfc", 0), 1);
+                                            NOPOLL_TEXT_FRAME, 1, "\xfc", 0),
+                     1);
     RAW_EXPECT(&peer, RAW_BINARY, "\xff", 1);
     RAW_EXPECT(&peer, RAW_BINARY_PART, "\xfe", 1);
     RAW_EXPECT(&peer, RAW_LAST, "\xfd", 1);

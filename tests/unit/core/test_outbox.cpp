@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // The books about unsent bytes: every kind of account alone, then all of them in random order
-// against a plain model. What programs see of it: tests/abi/test_pending_write.c and its neighbours.
+// against a plain model. What programs see of it: tests/abi/test_pending_write.c and its
+// neighbours.
 #include "core/outbox.hpp"
 
 #include <cstdlib>
@@ -45,7 +46,8 @@ int failing_allocation = 0;
 
 namespace {
 
-std::uint64_t append(Outbox& outbox, Account account, std::string_view head, std::string_view body) {
+std::uint64_t append(Outbox& outbox, Account account, std::string_view head,
+                     std::string_view body) {
     return outbox.append(account, std::as_bytes(std::span(head)), std::as_bytes(std::span(body)),
                          account == Account::program ? head.size() : 0);
 }
@@ -158,7 +160,8 @@ void large_queue(void**) {
     Outbox outbox;
     std::string expected;
     for (int i = 0; i < 200; ++i) {
-        const std::string frame(static_cast<std::size_t>(i) * 1000, static_cast<char>('a' + i % 26));
+        const std::string frame(static_cast<std::size_t>(i) * 1000,
+                                static_cast<char>('a' + i % 26));
         append(outbox, Account::queued, "h", frame);
         expected += "h" + frame;
     }
@@ -342,8 +345,8 @@ void random_order(void**) {
 // --- no memory ---
 
 void nothing_changes_without_memory(void**) {
-    for (const Account account : {Account::program, Account::waiting, Account::queued,
-                                  Account::library}) {
+    for (const Account account :
+         {Account::program, Account::waiting, Account::queued, Account::library}) {
         bool done = false;
         for (int n = 1; !done; ++n) {
             Outbox outbox;
