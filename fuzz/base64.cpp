@@ -68,11 +68,10 @@ void check_text(std::string_view text, std::size_t room) {
     const std::string encoded = protocol::base64_encode(*decoded);
     FUZZ_CHECK(protocol::base64_decode(encoded) == decoded);
     // But for blanks, and for bits under the padding, there is one way to write it.
-    const auto characters = text.size() - static_cast<std::size_t>(std::count_if(
-                                              text.begin(), text.end(), [](char c) {
-                                                  return c == ' ' || c == '\t' || c == '\r' ||
-                                                         c == '\n';
-                                              }));
+    const auto characters =
+        text.size() - static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) {
+            return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+        }));
     FUZZ_CHECK(encoded.size() == characters);
     FUZZ_CHECK(written.has_value() == (!decoded->empty() && room >= 2));
     if (!written) return;

@@ -50,8 +50,8 @@ void check_round_trip(fuzz::Input& input, Splitter splitter) {
     FUZZ_CHECK(back.accepted && back.consumed == served.reply.size());
 
     // A reply to another key is not for us.
-    const HandshakeOutcome other = fuzz::answered(fuzz::bytes_of(served.reply), splitter, request,
-                                                  "AAAAAAAAAAAAAAAAAAAAAA==");
+    const HandshakeOutcome other =
+        fuzz::answered(fuzz::bytes_of(served.reply), splitter, request, "AAAAAAAAAAAAAAAAAAAAAA==");
     FUZZ_CHECK(!other.accepted);
 }
 
@@ -66,7 +66,8 @@ std::string framed(fuzz::Input& input, unsigned choice) {
     head += "\r\nSec-WebSocket-Accept: ";
     head += (choice & 32U) != 0 ? std::string(input.text(40)) : protocol::accept_key_for(kKey);
     head += "\r\n";
-    if ((choice & 64U) != 0) head.append("Sec-WebSocket-Protocol: ").append(input.text(40)) += "\r\n";
+    if ((choice & 64U) != 0)
+        head.append("Sec-WebSocket-Protocol: ").append(input.text(40)) += "\r\n";
     head += fuzz::text_of(input.rest());
     if ((choice & 128U) != 0) head += "\r\n\r\nfollowing";
     return head;

@@ -10,7 +10,8 @@ using fuzz::Bytes;
 
 namespace {
 
-// RFC 6455 7.4.1 and 7.4.2 and the registry, on their own: 1004, 1005, 1006 and 1015 are never sent.
+// RFC 6455 7.4.1 and 7.4.2 and the registry, on their own: 1004, 1005, 1006 and 1015 are never
+// sent.
 bool may_arrive(unsigned code) {
     if (code == 1004 || code == 1005 || code == 1006 || code == 1015) return false;
     return (code >= 1000 && code <= 1014) || (code >= 3000 && code <= 4999);

@@ -121,7 +121,8 @@ void read_stream(Side& side) {
     const int size = static_cast<int>(side.world->input.byte()) + 1;
     // A read that waits has something to find, or its millisecond is over soon.
     const bool block = something_is_ready(*side.world, side.ctx) && side.world->input.flag();
-    const int got = nopoll_conn_read(side.conn, buffer, size, block ? nopoll_true : nopoll_false, 1);
+    const int got =
+        nopoll_conn_read(side.conn, buffer, size, block ? nopoll_true : nopoll_false, 1);
     FUZZ_CHECK(got >= -1 && got <= size);
     if (!side.streams) side.peer->order_is_known = false;  // overtakes messages, or is overtaken
     if (got > 0) note_received(side, {buffer, static_cast<std::size_t>(got)});
@@ -181,7 +182,7 @@ int own_receive(noPollConn* conn, char* buffer, int size) {
     Side& side = side_of(nopoll_conn_get_hook(conn));
     const Running running(side.world->depth);
     const unsigned choice = side.world->input.byte();
-    if (choice > 250 && side.conn != nullptr) act_in_handler(side);
+    if (choice > 224 && side.conn != nullptr) act_in_handler(side);
     const int fd = nopoll_conn_socket(conn);
     if (choice % 8 == 7 || fd < 0) {
         errno = fd < 0 ? EBADF : EWOULDBLOCK;
@@ -195,13 +196,14 @@ int own_send(noPollConn* conn, char* bytes, int size) {
     Side& side = side_of(nopoll_conn_get_hook(conn));
     const Running running(side.world->depth);
     const unsigned choice = side.world->input.byte();
-    if (choice > 250 && side.conn != nullptr) act_in_handler(side);
+    if (choice > 224 && side.conn != nullptr) act_in_handler(side);
     const int fd = nopoll_conn_socket(conn);
     if (choice % 8 == 7 || fd < 0) {
         errno = fd < 0 ? EBADF : EWOULDBLOCK;
         return choice % 16 == 7 ? -2 : -1;
     }
-    const auto most = std::min(static_cast<std::size_t>(size), std::size_t{choice % 64} * 8 + 1);
+    const unsigned few = choice % 3 == 0 ? choice % 5 + 1 : choice % 64 * 8 + 1;
+    const auto most = std::min(static_cast<std::size_t>(size), std::size_t{few});
     return static_cast<int>(::send(fd, bytes, most, MSG_DONTWAIT | MSG_NOSIGNAL));
 }
 

@@ -35,7 +35,8 @@ Pair make_pair_of_sockets(bool tiny_buffers) {
     return {ends[0], ends[1]};
 }
 
-void count_record(noPollCtx* /*ctx*/, noPollDebugLevel /*level*/, const char* text, noPollPtr data) {
+void count_record(noPollCtx* /*ctx*/, noPollDebugLevel /*level*/, const char* text,
+                  noPollPtr data) {
     FUZZ_CHECK(text != nullptr && *text != '\0');
     ++static_cast<World*>(data)->log_records;
 }
@@ -119,9 +120,9 @@ void World::make_client(int fd) {
         nopoll_conn_opts_add_origin_header(options, (choice & 2U) != 0);
         nopoll_conn_opts_set_strict(options, (choice & 4U) != 0);
     }
-    client.conn = nopoll_conn_new_with_socket(client.ctx, options, fd, "fuzz.example", "80", nullptr,
-                                              "/path?query", (choice & 8U) != 0 ? "a, b" : nullptr,
-                                              nullptr);
+    client.conn =
+        nopoll_conn_new_with_socket(client.ctx, options, fd, "fuzz.example", "80", nullptr,
+                                    "/path?query", (choice & 8U) != 0 ? "a, b" : nullptr, nullptr);
     FUZZ_CHECK(client.conn != nullptr && nopoll_conn_is_ok(client.conn) != nopoll_false);
     client.owned = 1;
     take_handlers(client);

@@ -25,8 +25,8 @@ struct Setting {
 // How the bytes come in, and when pieces are taken.
 struct Way {
     fuzz::Splitter splitter;
-    bool into_room = false;     // through payload_room and commit where that is possible
-    bool take_pieces = false;   // of frames that are not complete
+    bool into_room = false;    // through payload_room and commit where that is possible
+    bool take_pieces = false;  // of frames that are not complete
 };
 
 struct Outcome {
@@ -92,7 +92,8 @@ std::size_t bring_in(FrameDecoder& decoder, Bytes part, const Setting& setting, 
     FUZZ_CHECK(step.state == decoder.state());
     FUZZ_CHECK(step.consumed > 0 && wanted > 0);
     // What is wanted surely belongs to the frame: that much never leads beyond its end.
-    if (part.size() <= wanted && step.state != State::failed) FUZZ_CHECK(step.consumed == part.size());
+    if (part.size() <= wanted && step.state != State::failed)
+        FUZZ_CHECK(step.consumed == part.size());
     return step.consumed;
 }
 
@@ -111,7 +112,8 @@ Outcome decode(Bytes rest, const Setting& setting, Way way) {
                 FUZZ_CHECK(decoder.frame_size() <= setting.limit);
                 break;
             case State::data_frame:
-                FUZZ_CHECK(decoder.wanted() == 0 && decoder.feed(part, setting.limit).consumed == 0);
+                FUZZ_CHECK(decoder.wanted() == 0 &&
+                           decoder.feed(part, setting.limit).consumed == 0);
                 take_piece(decoder, assembly, outcome, true);
                 break;
             case State::control_frame: {

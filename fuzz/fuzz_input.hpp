@@ -32,7 +32,8 @@ using Bytes = std::span<const std::byte>;
 // Decisions come from the front; an input that has come to its end gives zeros.
 class Input {
 public:
-    Input(const std::uint8_t* data, std::size_t size) : rest_(std::as_bytes(std::span(data, size))) {}
+    Input(const std::uint8_t* data, std::size_t size)
+        : rest_(std::as_bytes(std::span(data, size))) {}
 
     [[nodiscard]] bool empty() const { return rest_.empty(); }
     [[nodiscard]] Bytes rest() const { return rest_; }
@@ -73,7 +74,9 @@ public:
             size = choice < 128 ? choice % 16 + 1 : (choice - 127U) * 32U;
         }
     }
-    explicit Splitter(std::size_t always) { std::fill(std::begin(sizes_), std::end(sizes_), always); }
+    explicit Splitter(std::size_t always) {
+        std::fill(std::begin(sizes_), std::end(sizes_), always);
+    }
 
     Bytes next(Bytes& rest) {
         const Bytes part = rest.first(std::min(sizes_[turn_++ % std::size(sizes_)], rest.size()));

@@ -17,7 +17,7 @@ struct HandshakeOutcome {
     bool accepted = false;
     int status = 0;
     std::string reason;
-    std::string reply;      // server: what would be sent
+    std::string reply;                                    // server: what would be sent
     std::string target, host, origin, cookie, protocols;  // server: as asked; client: the answer
     std::size_t consumed = 0;
 };

@@ -2,6 +2,8 @@
 // One call into the library, and what is to be said about its result when memory was short.
 #pragma once
 
+#include <sys/socket.h>
+
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
@@ -12,10 +14,18 @@
 namespace nopoll::faults {
 
 // Every wait of a test program ends by then; nothing here takes that long.
-constexpr int kPatienceMs = 5000;
+constexpr int kPatienceMs = 10000;
 
 // A loop that fails that often in a row is given up.
 constexpr int kLoopTries = 3;
+
+// A frame of kLarge does not fit into the socket then, and has to be finished later. Not smaller:
+// the loopback's segments of 64 KiB are acknowledged at once only in pairs.
+constexpr long kLarge = 1500000;
+inline void make_send_buffer_small(noPollConn* conn) {
+    const int size = 131072;
+    (void)::setsockopt(nopoll_conn_socket(conn), SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+}
 
 template <class Result>
 struct Called {

@@ -47,7 +47,7 @@ noPollConnOpts* ClientProgram::make_options() {
         nopoll_conn_opts_set_extra_headers(options.value, "X-Real-IP: 192.0.2.1");
         return 0;
     });
-    nopoll_conn_opts_set_max_frame_size(options.value, 200000);
+    nopoll_conn_opts_set_max_frame_size(options.value, kLarge);
     if (tls_ == nullptr) return options.value;
     nopoll_conn_opts_ssl_peer_verify(options.value, nopoll_true);
     const auto stored = call([&] {
@@ -72,11 +72,11 @@ noPollConn* ClientProgram::connect(int port) {
     char number[8];
     std::snprintf(number, sizeof number, "%d", port);
     const auto made = call([&] {
-        return tls_ != nullptr ? nopoll_conn_tls_new(ctx_, options, "127.0.0.1", number, "localhost",
-                                                     "/faults", "first, second", nullptr)
-                               : nopoll_conn_new_opts(ctx_, options, "127.0.0.1", number,
-                                                      "localhost", "/faults", "first, second",
-                                                      nullptr);
+        return tls_ != nullptr
+                   ? nopoll_conn_tls_new(ctx_, options, "127.0.0.1", number, "localhost", "/faults",
+                                         "first, second", nullptr)
+                   : nopoll_conn_new_opts(ctx_, options, "127.0.0.1", number, "localhost",
+                                          "/faults", "first, second", nullptr);
     });
     succeeded(made, made.value != nullptr, "nopoll_conn_new_opts", findings_);
     const int expected = made.value != nullptr ? 1 : 0;
@@ -112,7 +112,8 @@ bool ClientProgram::say_everything(noPollConn* conn) {
         if (nopoll_conn_is_ok(conn) != nopoll_false) findings_.add("client: never ready");
         return false;
     }
-    const std::string large(20000, 'L');
+    const std::string large(kLarge, 'L');
+    make_send_buffer_small(conn);
     return send(conn, nopoll_conn_send_text, "hello") && expect_message(conn, "hello") &&
            in_library([&] { return nopoll_conn_send_ping(conn); }) != nopoll_false &&
            send(conn, nopoll_conn_send_text_fragment, "part one, ") &&
@@ -131,8 +132,7 @@ bool ClientProgram::send(noPollConn* conn, int (*how)(noPollConn*, const char*, 
     if (sent.value >= 0 || sent.value == -2) {
         const Patience patience;
         while (nopoll_conn_pending_write_bytes(conn) > 0 && !patience.over()) {
-            const auto flushed =
-                call([&] { return nopoll_conn_flush_writes(conn, 100000, 0); });
+            const auto flushed = call([&] { return nopoll_conn_flush_writes(conn, 100000, 0); });
             if (nopoll_conn_is_ok(conn) == nopoll_false || flushed.value < 0) return false;
         }
         return !patience.over();
@@ -168,8 +168,13 @@ void ClientProgram::on_message(noPollCtx* ctx, noPollConn*, noPollMsg* message, 
     nopoll_loop_stop(ctx);
 }
 
+void ClientProgram::on_close(noPollCtx* ctx, noPollConn*, noPollPtr) {
+    nopoll_loop_stop(ctx);  // nothing more will come
+}
+
 bool ClientProgram::expect_in_loop(noPollConn* conn, std::string_view bytes) {
     nopoll_conn_set_on_msg(conn, on_message, this);
+    nopoll_conn_set_on_close(conn, on_close, nullptr);
     const Patience patience;
     int failures = 0;
     while (from_loop_ == nullptr && nopoll_conn_is_ok(conn) != nopoll_false && !patience.over()) {

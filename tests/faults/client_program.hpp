@@ -26,6 +26,7 @@ private:
     bool expect_in_loop(noPollConn* conn, std::string_view bytes);
     bool expect_stream(noPollConn* conn, std::string_view bytes);
 
+    static void on_close(noPollCtx* ctx, noPollConn*, noPollPtr);
     static void on_message(noPollCtx* ctx, noPollConn* conn, noPollMsg* message, noPollPtr data);
     static void on_log(noPollCtx*, noPollDebugLevel, const char* text, noPollPtr data);
 

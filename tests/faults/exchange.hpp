@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // A whole exchange between a server program and a client program, each in a thread of its own: with
-// listener, options, handlers, log, text, fragments, pings, large frames, a stream and a close. Both
-// go on after a call that failed, as careful programs do, and note everything that is not as
+// listener, options, handlers, log, text, fragments, pings, large frames, a stream and a close.
+// Both go on after a call that failed, as careful programs do, and note everything that is not as
 // documented.
 #pragma once
 

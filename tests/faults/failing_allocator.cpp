@@ -189,8 +189,9 @@ void* allocate(std::size_t size, std::size_t alignment = 0) {
     if (must_fail(Source::library)) return nullptr;
     if (size == 0) size = 1;
     void* const block =
-        alignment == 0 ? __real_malloc(size)
-                       : std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
+        alignment == 0
+            ? __real_malloc(size)
+            : std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
     if (block != nullptr) add_live(Source::library, 1);
     return block;
 }

@@ -14,8 +14,8 @@ enum class Part { none, client, server };
 struct Plan {
     Source source = Source::library;
     Part part = Part::none;
-    long nth = 0;          // the first that fails, from 1; 0: none
-    bool lasting = false;  // all after it fail too
+    long nth = 0;                     // the first that fails, from 1; 0: none
+    bool lasting = false;             // all after it fail too
     const char* only_from = nullptr;  // OpenSSL: count those of files with this in their name
 };
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Peers with bad intentions, many at once: heads that never end, frames that are announced and never
-// sent, floods of pings nobody reads the answers of, garbage, half-closed streams. Another client
-// is served meanwhile, memory stays where it is, and afterwards everything is gone.
+// Peers with bad intentions, many at once: heads that never end, frames that are announced and
+// never sent, floods of pings nobody reads the answers of, garbage, half-closed streams. Another
+// client is served meanwhile, memory stays where it is, and afterwards everything is gone.
 #include <sys/socket.h>
 
 #include <cstdio>
@@ -51,23 +51,27 @@ void slow_heads() {
     EchoServer server(settings);
     Witness witness(server);
     std::vector<RawSocket> peers;
-    for (int i = 0; i < 200; ++i) peers.push_back(RawSocket::connect(server.port()));
+    for (int i = 0; i < 200; ++i)
+        peers.push_back(RawSocket::connect(server.port()));
     const std::int64_t start = now_us();
     long bytes = 0;
     std::size_t at = 0;
     while (server.connections() > 1 || server.accepted < 201) {
         REQUIRE(now_us() - start < 20'000'000);
         for (const RawSocket& peer : peers)
-            if (::send(peer.get(), kRequest.data() + at % (kRequest.size() - 4), 1, MSG_NOSIGNAL | MSG_DONTWAIT) == 1)
+            if (::send(peer.get(), kRequest.data() + at % (kRequest.size() - 4), 1,
+                       MSG_NOSIGNAL | MSG_DONTWAIT) == 1)
                 ++bytes;
         ++at;
         witness.look();
         idle_us(10'000);
     }
-    std::printf("200 slow heads (%ld single bytes) ended by the time limit after %.2f s; slowest echo %.1f ms\n",
+    std::printf("200 slow heads (%ld single bytes) ended by the time limit after %.2f s; slowest "
+                "echo %.1f ms\n",
                 bytes, static_cast<double>(now_us() - start) / 1e6, witness.slowest_ms());
     witness.judge();
-    for (const RawSocket& peer : peers) REQUIRE(peer.ends_within(5000));
+    for (const RawSocket& peer : peers)
+        REQUIRE(peer.ends_within(5000));
 }
 
 // 16 MiB are announced; memory must follow what arrives, which is nothing.
@@ -82,15 +86,18 @@ void empty_promises() {
     }
     witness.look();
     const std::size_t idle = growth_since(before);
-    for (const RawSocket& peer : peers) REQUIRE(peer.send("x"));
+    for (const RawSocket& peer : peers)
+        REQUIRE(peer.send("x"));
     witness.look();
     const std::size_t after = growth_since(before);
-    std::printf("500 connections announced 16 MiB each: memory grew by %.1f MiB, by %.1f MiB with one byte "
-                "of each; slowest echo %.1f ms\n",
-                static_cast<double>(idle) / kMiB, static_cast<double>(after) / kMiB, witness.slowest_ms());
+    std::printf(
+        "500 connections announced 16 MiB each: memory grew by %.1f MiB, by %.1f MiB with one byte "
+        "of each; slowest echo %.1f ms\n",
+        static_cast<double>(idle) / kMiB, static_cast<double>(after) / kMiB, witness.slowest_ms());
     if (kMemoryIsMeasured) REQUIRE(after < 20 * kMiB);
     witness.judge();
-    for (RawSocket& peer : peers) peer.leave(Leave::reset);
+    for (RawSocket& peer : peers)
+        peer.leave(Leave::reset);
 }
 
 // Pings without end, and nobody reads the pongs: they may not pile up.
@@ -101,9 +108,11 @@ void ping_flood() {
     Witness witness(server);
     const std::size_t before = resident_bytes();
     std::vector<RawSocket> peers;
-    for (int i = 0; i < 20; ++i) peers.push_back(open_client(server.port(), 4096));
+    for (int i = 0; i < 20; ++i)
+        peers.push_back(open_client(server.port(), 4096));
     std::string burst;
-    while (burst.size() < 100'000) burst += frame(0x89, std::string(120, 'p'));
+    while (burst.size() < 100'000)
+        burst += frame(0x89, std::string(120, 'p'));
     long pings = 0;
     for (int round = 0; round < 20; ++round) {
         for (const RawSocket& peer : peers) {
@@ -119,7 +128,8 @@ void ping_flood() {
     }
     const std::size_t grown = growth_since(before);
     // Whoever reads now gets whole pongs, the last ping's at the end.
-    for (const RawSocket& peer : peers) REQUIRE(peer.send(frame(0x89, "last")));
+    for (const RawSocket& peer : peers)
+        REQUIRE(peer.send(frame(0x89, "last")));
     long pongs = 0;
     for (const RawSocket& peer : peers) {
         for (RawFrame pong;; ++pongs) {
@@ -129,11 +139,13 @@ void ping_flood() {
             REQUIRE(pong.payload == std::string(120, 'p'));
         }
     }
-    std::printf("%ld pings nobody read the answers of: memory grew by %.1f MiB, %ld pongs came; slowest echo %.1f ms\n",
+    std::printf("%ld pings nobody read the answers of: memory grew by %.1f MiB, %ld pongs came; "
+                "slowest echo %.1f ms\n",
                 pings, static_cast<double>(grown) / kMiB, pongs, witness.slowest_ms());
     if (kMemoryIsMeasured) REQUIRE(grown < 10 * kMiB);
     witness.judge();
-    for (RawSocket& peer : peers) peer.leave(Leave::fin);
+    for (RawSocket& peer : peers)
+        peer.leave(Leave::fin);
 }
 
 // Noise instead of a request, or behind a good one.
@@ -162,7 +174,8 @@ void garbage(std::uint64_t seed) {
         if (peer.get() >= 0) ::shutdown(peer.get(), SHUT_WR);
     REQUIRE(eventually([&] { return server.connections() == 1; }));
     witness.look();
-    std::printf("%d peers sent %ld bytes of noise; slowest echo %.1f ms\n", kPeers, bytes, witness.slowest_ms());
+    std::printf("%d peers sent %ld bytes of noise; slowest echo %.1f ms\n", kPeers, bytes,
+                witness.slowest_ms());
     witness.judge();
 }
 
@@ -187,7 +200,8 @@ void half_closed() {
 int main(int argc, char** argv) {
     using namespace nopoll::faults;
     nopoll::stress::limit_run_time(110);
-    const std::uint64_t seed = nopoll::stress::choose_seed(std::span(argv, static_cast<std::size_t>(argc)));
+    const std::uint64_t seed =
+        nopoll::stress::choose_seed(std::span(argv, static_cast<std::size_t>(argc)));
     slow_heads();
     empty_promises();
     ping_flood();

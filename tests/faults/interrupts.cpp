@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 // What interrupts the library from inside the process: signals in every wait, threads that are
-// cancelled while they wait, handlers that throw or end their thread, handlers that fork. Afterwards
-// the same context goes on working and nothing is left over.
+// cancelled while they wait, handlers that throw or end their thread, handlers that fork.
+// Afterwards the same context goes on working and nothing is left over.
 #include <nopoll.h>
 #include <pthread.h>
 #include <sys/socket.h>
@@ -25,11 +25,17 @@ using stress::now_us;
 constexpr noPollIoEngineType kEngines[] = {NOPOLL_IO_ENGINE_SELECT, NOPOLL_IO_ENGINE_POLL,
                                            NOPOLL_IO_ENGINE_EPOLL};
 
+// More than both sockets take.
+constexpr int kSmallBuffer = 65'536;
+constexpr std::size_t kMuch = 1'000'000;
+
 // --- signals -------------------------------------------------------------------------------------
 
-volatile std::sig_atomic_t signals_seen = 0;
+std::atomic<int> signals_seen{0};
 
-extern "C" void on_tick(int) { signals_seen = signals_seen + 1; }
+extern "C" void on_tick(int) {
+    ++signals_seen;
+}
 
 void handle_signals(int flags) {
     struct sigaction action {};
@@ -44,7 +50,8 @@ public:
     explicit Tormentor(std::vector<pthread_t> victims)
         : victims_(std::move(victims)), thread_([this] {
               while (!done_) {
-                  for (const pthread_t victim : victims_) ::pthread_kill(victim, SIGUSR1);
+                  for (const pthread_t victim : victims_)
+                      ::pthread_kill(victim, SIGUSR1);
                   idle_us(200);
               }
           }) {}
@@ -70,7 +77,8 @@ void signals(noPollIoEngineType engine, int flags) {
     EchoServer server(settings);
     std::atomic<bool> done{false};
     std::thread loop([&] {
-        while (!done) REQUIRE(nopoll_loop_wait(server.ctx(), 300'000) != -4);
+        while (!done)
+            REQUIRE(nopoll_loop_wait(server.ctx(), 300'000) != -4);
     });
     long echoes = 0;
     {
@@ -78,16 +86,19 @@ void signals(noPollIoEngineType engine, int flags) {
         noPollCtx* const ctx = nopoll_ctx_new();
         const std::string port = std::to_string(server.port());
         for (int round = 0; round < 20; ++round) {
-            noPollConn* const conn = nopoll_conn_new(ctx, "127.0.0.1", port.c_str(), nullptr, nullptr, nullptr, nullptr);
+            noPollConn* const conn =
+                nopoll_conn_new(ctx, "127.0.0.1", port.c_str(), nullptr, nullptr, nullptr, nullptr);
             REQUIRE(nopoll_conn_wait_until_connection_ready(conn, 20));
             std::string text(100'000, 'i');
             for (int i = 0; i < 10; ++i, ++echoes) {
-                const int sent = nopoll_conn_send_binary(conn, text.data(), static_cast<long>(text.size()));
+                const int sent =
+                    nopoll_conn_send_binary(conn, text.data(), static_cast<long>(text.size()));
                 REQUIRE(sent > 0 || sent == -2);
-                while (nopoll_conn_pending_write_bytes(conn) > 0) (void)nopoll_conn_flush_writes(conn, 1'000'000, 0);
+                while (nopoll_conn_pending_write_bytes(conn) > 0)
+                    (void)nopoll_conn_flush_writes(conn, 1'000'000, 0);
                 std::string back(text.size(), '\0');
-                REQUIRE(nopoll_conn_read(conn, back.data(), static_cast<int>(back.size()), nopoll_true, 20'000) ==
-                        static_cast<int>(back.size()));
+                REQUIRE(nopoll_conn_read(conn, back.data(), static_cast<int>(back.size()),
+                                         nopoll_true, 20'000) == static_cast<int>(back.size()));
                 REQUIRE(back == text);
             }
             nopoll_conn_close(conn);
@@ -106,7 +117,7 @@ void signals(noPollIoEngineType engine, int flags) {
     nopoll_loop_stop(server.ctx());
     loop.join();
     std::printf("signals %s SA_RESTART: %d hit the waits, %ld echoes of 100 kB\n",
-                (flags & SA_RESTART) != 0 ? "with" : "without", static_cast<int>(signals_seen), echoes);
+                (flags & SA_RESTART) != 0 ? "with" : "without", signals_seen.load(), echoes);
     REQUIRE(signals_seen > 100);
 }
 
@@ -125,19 +136,23 @@ struct Victim {
 
 void* be_cancelled(void* data) {
     auto& victim = *static_cast<Victim*>(data);
-    const std::string much(8'000'000, 'c');
+    const std::string much(kMuch, 'c');
     char byte = 0;
     victim.started = true;
     for (;;) {
         switch (victim.what) {
-            case Cancelled::loop: (void)nopoll_loop_wait(victim.ctx, 0); break;
-            case Cancelled::read: (void)nopoll_conn_read(victim.conn, &byte, 1, nopoll_true, 0); break;
-            case Cancelled::get_ready: (void)nopoll_conn_wait_until_connection_ready(victim.conn, 30); break;
-            case Cancelled::send: (void)nopoll_conn_send_binary(victim.conn, much.data(), static_cast<long>(much.size())); break;
-            case Cancelled::flush:
-                (void)nopoll_conn_send_binary(victim.conn, much.data(), static_cast<long>(much.size()));
-                (void)nopoll_conn_flush_writes(victim.conn, 30'000'000, 0);
-                break;
+        case Cancelled::loop: (void)nopoll_loop_wait(victim.ctx, 0); break;
+        case Cancelled::read: (void)nopoll_conn_read(victim.conn, &byte, 1, nopoll_true, 0); break;
+        case Cancelled::get_ready:
+            (void)nopoll_conn_wait_until_connection_ready(victim.conn, 30);
+            break;
+        case Cancelled::send:
+            (void)nopoll_conn_send_binary(victim.conn, much.data(), static_cast<long>(much.size()));
+            break;
+        case Cancelled::flush:
+            (void)nopoll_conn_send_binary(victim.conn, much.data(), static_cast<long>(much.size()));
+            (void)nopoll_conn_flush_writes(victim.conn, 30'000'000, 0);
+            break;
         }
         ::pthread_testcancel();
     }
@@ -148,22 +163,25 @@ void* be_cancelled(void* data) {
 void cancel_one(Cancelled what, noPollIoEngineType engine, stress::Random& random) {
     EchoServer::Settings settings;
     settings.engine = engine;
+    settings.send_buffer = kSmallBuffer;
     settings.start = false;
     EchoServer server(settings);
     RawSocket peer;
     noPollConn* conn = nullptr;
     noPollCtx* const client_ctx = nopoll_ctx_new();
     if (what == Cancelled::get_ready) {
-        conn = nopoll_conn_new(client_ctx, "127.0.0.1", std::to_string(server.port()).c_str(), nullptr, nullptr, nullptr, nullptr);
+        conn = nopoll_conn_new(client_ctx, "127.0.0.1", std::to_string(server.port()).c_str(),
+                               nullptr, nullptr, nullptr, nullptr);
         REQUIRE(nopoll_conn_is_ok(conn));
     } else {
-        peer = RawSocket::connect(server.port());
+        peer = RawSocket::connect(server.port(), kSmallBuffer);
         REQUIRE(peer.send(kRequest));
         conn = nopoll_conn_accept(server.ctx(), server.listener());
         REQUIRE(nopoll_conn_wait_until_connection_ready(conn, 20));
         REQUIRE(peer.receive_head().starts_with("HTTP/1.1 101"));
         REQUIRE(nopoll_conn_ref(conn) && nopoll_conn_ref(conn));
-        if (what == Cancelled::flush) nopoll_conn_set_sock_block(nopoll_conn_socket(conn), nopoll_false);
+        if (what == Cancelled::flush)
+            nopoll_conn_set_sock_block(nopoll_conn_socket(conn), nopoll_false);
     }
     Victim victim{what, server.ctx(), conn, {}};
     pthread_t thread{};
@@ -181,7 +199,8 @@ void cancel_one(Cancelled what, noPollIoEngineType engine, stress::Random& rando
         REQUIRE(nopoll_conn_wait_until_connection_ready(conn, 20));
         REQUIRE(nopoll_conn_send_text(conn, "after", 5) == 5);
         char back[5];
-        REQUIRE(nopoll_conn_read(conn, back, 5, nopoll_true, 20'000) == 5 && std::memcmp(back, "after", 5) == 0);
+        REQUIRE(nopoll_conn_read(conn, back, 5, nopoll_true, 20'000) == 5 &&
+                std::memcmp(back, "after", 5) == 0);
         nopoll_conn_close(conn);
     } else {
         // Whole frames, whatever the cancelled thread was about to send. While such a frame is
@@ -190,7 +209,7 @@ void cancel_one(Cancelled what, noPollIoEngineType engine, stress::Random& rando
             REQUIRE(peer.send(frame(0x81, "after")));
             const RawFrame got = receive_frame(peer);
             if (got.first_byte == 0x81 && got.payload == "after") break;
-            REQUIRE(got.first_byte == 0x82 && got.payload == std::string(8'000'000, 'c'));
+            REQUIRE(got.first_byte == 0x82 && got.payload == std::string(kMuch, 'c'));
         }
         peer.leave(Leave::fin);
         nopoll_conn_close(conn);
@@ -204,31 +223,37 @@ void cancel_one(Cancelled what, noPollIoEngineType engine, stress::Random& rando
 // The waiting thread comes back at once, though its peer neither reads nor closes.
 std::int64_t close_under(Cancelled what, bool gracefully, stress::Random& random) {
     EchoServer::Settings settings;
+    settings.send_buffer = kSmallBuffer;
     settings.start = false;
     EchoServer server(settings);
-    const RawSocket peer = RawSocket::connect(server.port());
+    const RawSocket peer = RawSocket::connect(server.port(), kSmallBuffer);
     noPollConn* const conn = nopoll_conn_accept(server.ctx(), server.listener());
     REQUIRE(nopoll_conn_is_ok(conn) && nopoll_conn_ref(conn) && nopoll_conn_ref(conn));
     if (what != Cancelled::get_ready) {
         REQUIRE(peer.send(kRequest));
         REQUIRE(nopoll_conn_wait_until_connection_ready(conn, 20));
     }
-    if (what == Cancelled::flush) nopoll_conn_set_sock_block(nopoll_conn_socket(conn), nopoll_false);
+    if (what == Cancelled::flush)
+        nopoll_conn_set_sock_block(nopoll_conn_socket(conn), nopoll_false);
     std::atomic<bool> started{false};
     std::int64_t back_us = 0;
     std::thread waiting([&] {
-        const std::string much(8'000'000, 'w');
+        const std::string much(kMuch, 'w');
         const auto size = static_cast<long>(much.size());
         char byte = 0;
         started = true;
         switch (what) {
-            case Cancelled::read: REQUIRE(nopoll_conn_read(conn, &byte, 1, nopoll_true, 0) == 0); break;
-            case Cancelled::get_ready: REQUIRE(!nopoll_conn_wait_until_connection_ready(conn, 60)); break;
-            case Cancelled::send: REQUIRE(nopoll_conn_send_binary(conn, much.data(), size) == -1); break;
-            default:
-                REQUIRE(nopoll_conn_send_binary(conn, much.data(), size) != size);
-                (void)nopoll_conn_flush_writes(conn, 60'000'000, 0);
-                break;
+        case Cancelled::read: REQUIRE(nopoll_conn_read(conn, &byte, 1, nopoll_true, 0) == 0); break;
+        case Cancelled::get_ready:
+            REQUIRE(!nopoll_conn_wait_until_connection_ready(conn, 60));
+            break;
+        case Cancelled::send:
+            REQUIRE(nopoll_conn_send_binary(conn, much.data(), size) == -1);
+            break;
+        default:
+            REQUIRE(nopoll_conn_send_binary(conn, much.data(), size) != size);
+            (void)nopoll_conn_flush_writes(conn, 60'000'000, 0);
+            break;
         }
         back_us = now_us();
     });
@@ -249,7 +274,7 @@ std::int64_t close_under(Cancelled what, bool gracefully, stress::Random& random
 // --- handlers that throw -------------------------------------------------------------------------
 
 enum class Thrower { accept, open, ready, message, close, log };
-constexpr Thrower kThrowers[] = {Thrower::accept, Thrower::open,  Thrower::ready,
+constexpr Thrower kThrowers[] = {Thrower::accept,  Thrower::open,  Thrower::ready,
                                  Thrower::message, Thrower::close, Thrower::log};
 
 struct Bomb {
@@ -279,7 +304,8 @@ void throwing_close(noPollCtx* /*ctx*/, noPollConn* /*conn*/, noPollPtr data) {
     static_cast<Bomb*>(data)->explode();
 }
 
-void throwing_log(noPollCtx* /*ctx*/, noPollDebugLevel /*level*/, const char* /*text*/, noPollPtr data) {
+void throwing_log(noPollCtx* /*ctx*/, noPollDebugLevel /*level*/, const char* /*text*/,
+                  noPollPtr data) {
     static_cast<Bomb*>(data)->explode();
 }
 
@@ -386,8 +412,10 @@ void forks(noPollIoEngineType engine) {
     const pid_t parent = ::getpid();
     RawSocket peer = RawSocket::connect(port_of(listener));
     REQUIRE(peer.send(kRequest));
-    while (nopoll_ctx_conns(ctx) < 2) (void)nopoll_loop_wait(ctx, 10'000);
-    while (peer.receive(1, 0).empty()) (void)nopoll_loop_wait(ctx, 10'000);
+    while (nopoll_ctx_conns(ctx) < 2)
+        (void)nopoll_loop_wait(ctx, 10'000);
+    while (peer.receive(1, 0).empty())
+        (void)nopoll_loop_wait(ctx, 10'000);
     (void)peer.receive_head();
     for (int i = 0; i < 5; ++i) {
         REQUIRE(peer.send(frame(0x81, "fork")));
@@ -405,10 +433,12 @@ void forks(noPollIoEngineType engine) {
     // The children's ends have not taken anything away from the parent.
     REQUIRE(peer.send(frame(0x89, "parent")));
     std::string pong;
-    while ((pong = peer.receive(100, 0)).empty()) (void)nopoll_loop_wait(ctx, 10'000);
+    while ((pong = peer.receive(100, 0)).empty())
+        (void)nopoll_loop_wait(ctx, 10'000);
     REQUIRE(pong == frame(0x8a, "parent", false));
     peer.leave(Leave::fin);
-    while (nopoll_ctx_conns(ctx) > 1) (void)nopoll_loop_wait(ctx, 10'000);
+    while (nopoll_ctx_conns(ctx) > 1)
+        (void)nopoll_loop_wait(ctx, 10'000);
     nopoll_conn_close(listener);
     REQUIRE(nopoll_ctx_ref_count(ctx) == 1);
     nopoll_ctx_unref(ctx);
@@ -424,7 +454,8 @@ int main(int argc, char** argv) {
     std::setvbuf(stdout, nullptr, _IOLBF, 0);
     Random random(choose_seed(std::span(argv, static_cast<std::size_t>(argc))));
     const std::size_t descriptors = open_descriptors();
-    for (const noPollIoEngineType engine : kEngines) forks(engine);
+    for (const noPollIoEngineType engine : kEngines)
+        forks(engine);
     std::printf("handlers that fork: 15 children with the context of their parent\n");
     long thrown = 0;
     for (const noPollIoEngineType engine : kEngines)
@@ -433,18 +464,22 @@ int main(int argc, char** argv) {
                 throwing(thrower, engine, exits);
                 ++thrown;
             }
-    std::printf("handlers that threw or ended their thread: %ld, the context went on each time\n", thrown);
+    std::printf("handlers that threw or ended their thread: %ld, the context went on each time\n",
+                thrown);
     long cancelled = 0;
     for (int round = 0; round < 5; ++round)
         for (const Cancelled what : kCancelled) {
             cancel_one(what, kEngines[round % 3], random);
             ++cancelled;
         }
-    std::printf("threads cancelled in a wait: %ld, frames stayed whole, the objects went on\n", cancelled);
+    std::printf("threads cancelled in a wait: %ld, frames stayed whole, the objects went on\n",
+                cancelled);
     std::int64_t slowest = 0;
-    for (const Cancelled what : {Cancelled::read, Cancelled::get_ready, Cancelled::send, Cancelled::flush})
+    for (const Cancelled what :
+         {Cancelled::read, Cancelled::get_ready, Cancelled::send, Cancelled::flush})
         for (const bool gracefully : {false, true})
-            for (int i = 0; i < 3; ++i) slowest = std::max(slowest, close_under(what, gracefully, random));
+            for (int i = 0; i < 3; ++i)
+                slowest = std::max(slowest, close_under(what, gracefully, random));
     std::printf("waits ended by another thread's close: 24, the slowest came back after %.1f ms\n",
                 static_cast<double>(slowest) / 1e3);
     REQUIRE(slowest < 5'000'000);

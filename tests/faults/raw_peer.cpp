@@ -42,7 +42,8 @@ RawSocket RawSocket::unconnected(int receive_buffer) {
     RawSocket made(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     REQUIRE(made.get() >= 0);
     if (receive_buffer > 0)
-        REQUIRE(::setsockopt(made.get(), SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer) == 0);
+        REQUIRE(::setsockopt(made.get(), SOL_SOCKET, SO_RCVBUF, &receive_buffer,
+                             sizeof receive_buffer) == 0);
     return made;
 }
 
@@ -121,9 +122,11 @@ std::string frame_header(int first_byte, std::uint64_t size, bool masked) {
         head.push_back(static_cast<char>((size < 65536 ? 126 : 127) | bit));
         length_bytes = size < 65536 ? 2 : 8;
     }
-    while (length_bytes-- > 0) head.push_back(static_cast<char>(size >> (8 * length_bytes)));
+    while (length_bytes-- > 0)
+        head.push_back(static_cast<char>(size >> (8 * length_bytes)));
     if (masked)
-        for (const unsigned char byte : kMask) head.push_back(static_cast<char>(byte));
+        for (const unsigned char byte : kMask)
+            head.push_back(static_cast<char>(byte));
     return head;
 }
 
@@ -144,7 +147,8 @@ RawFrame receive_frame(const RawSocket& socket) {
     if (size >= 126) {
         const std::string length = socket.receive_exactly(size == 126 ? 2 : 8);
         size = 0;
-        for (const char c : length) size = size << 8 | byte(c);
+        for (const char c : length)
+            size = size << 8 | byte(c);
     }
     const std::string mask = masked ? socket.receive_exactly(4) : std::string(4, '\0');
     got.payload = socket.receive_exactly(static_cast<std::size_t>(size));
@@ -178,7 +182,8 @@ std::int64_t echo(const RawSocket& client, std::string_view text) {
 int port_of(noPollConn* listener) {
     sockaddr_in address{};
     socklen_t size = sizeof address;
-    REQUIRE(::getsockname(nopoll_conn_socket(listener), reinterpret_cast<sockaddr*>(&address), &size) == 0);
+    REQUIRE(::getsockname(nopoll_conn_socket(listener), reinterpret_cast<sockaddr*>(&address),
+                          &size) == 0);
     return ntohs(address.sin_port);
 }
 
@@ -245,7 +250,8 @@ nopoll_bool EchoServer::on_accept(noPollCtx* /*ctx*/, noPollConn* conn, noPollPt
     nopoll_conn_set_on_close(conn, on_close, data);
     const int size = self.settings_.send_buffer;
     if (size > 0)
-        REQUIRE(::setsockopt(nopoll_conn_socket(conn), SOL_SOCKET, SO_SNDBUF, &size, sizeof size) == 0);
+        REQUIRE(::setsockopt(nopoll_conn_socket(conn), SOL_SOCKET, SO_SNDBUF, &size, sizeof size) ==
+                0);
     return nopoll_true;
 }
 

@@ -84,7 +84,8 @@ void many_slow_readers() {
         // Connections are kept from now on; the good client is none of them.
         nopoll_ctx_set_on_ready(server.ctx(), on_ready, &scene);
         std::vector<RawSocket> peers;
-        for (unsigned i = 0; i < kSlowPeers; ++i) peers.push_back(open_client(server.port(), kTinyBuffer));
+        for (unsigned i = 0; i < kSlowPeers; ++i)
+            peers.push_back(open_client(server.port(), kTinyBuffer));
         REQUIRE(eventually([&] {
             const std::lock_guard guard(scene.mutex);
             return scene.conns.size() == kSlowPeers;
@@ -107,7 +108,8 @@ void many_slow_readers() {
         slowest = std::max(slowest, echo(good, "and me?"));
         // The peers come in any order; the accepted connections too: count over all of them.
         std::size_t sent = 0;
-        for (const unsigned number : numbers) sent += number;
+        for (const unsigned number : numbers)
+            sent += number;
         std::vector<std::thread> readers;
         std::atomic<std::size_t> received{0};
         for (unsigned i = 0; i < kSlowPeers; ++i)
@@ -118,15 +120,18 @@ void many_slow_readers() {
                 pending = pending || nopoll_conn_pending_write_bytes(scene.conns[i]) > 0;
             return !pending;
         }));
-        for (unsigned i = 1; i < kSlowPeers; i += 2) nopoll_conn_close_ext(scene.conns[i], 1000, "done", 4);
-        for (std::thread& reader : readers) reader.join();
+        for (unsigned i = 1; i < kSlowPeers; i += 2)
+            nopoll_conn_close_ext(scene.conns[i], 1000, "done", 4);
+        for (std::thread& reader : readers)
+            reader.join();
         REQUIRE(received == sent);
         messages = sent;
     }
-    std::printf("%u slow readers: %zu messages all arrived, %ld refused by full queues, slowest echo "
-                "of another client %.1f ms, %.1f s\n",
-                kSlowPeers, messages, scene.refused.load(), static_cast<double>(slowest) / 1e3,
-                static_cast<double>(now_us() - start) / 1e6);
+    std::printf(
+        "%u slow readers: %zu messages all arrived, %ld refused by full queues, slowest echo "
+        "of another client %.1f ms, %.1f s\n",
+        kSlowPeers, messages, scene.refused.load(), static_cast<double>(slowest) / 1e3,
+        static_cast<double>(now_us() - start) / 1e6);
     REQUIRE(slowest < 2'000'000);
 }
 
@@ -138,10 +143,12 @@ void exact_accounting(bool with_loop) {
     long frames = 0;
     long partial = 0;
     {
-        noPollConn* const conn = nopoll_conn_new(ctx, "127.0.0.1", port.c_str(), nullptr, nullptr, nullptr, nullptr);
+        noPollConn* const conn =
+            nopoll_conn_new(ctx, "127.0.0.1", port.c_str(), nullptr, nullptr, nullptr, nullptr);
         REQUIRE(nopoll_conn_wait_until_connection_ready(conn, 20));
         const int size = kTinyBuffer;
-        REQUIRE(::setsockopt(nopoll_conn_socket(conn), SOL_SOCKET, SO_SNDBUF, &size, sizeof size) == 0);
+        REQUIRE(::setsockopt(nopoll_conn_socket(conn), SOL_SOCKET, SO_SNDBUF, &size, sizeof size) ==
+                0);
         Random random(2);
         std::string text(200'000, 'x');
         for (int round = 0; round < 40; ++round) {
@@ -166,8 +173,9 @@ void exact_accounting(bool with_loop) {
         nopoll_conn_close(conn);
     }
     nopoll_ctx_unref(ctx);
-    std::printf("accounting %s a loop: %ld frames, %ld of them written in parts, every byte counted once\n",
-                with_loop ? "with" : "without", frames, partial);
+    std::printf(
+        "accounting %s a loop: %ld frames, %ld of them written in parts, every byte counted once\n",
+        with_loop ? "with" : "without", frames, partial);
     REQUIRE(partial > 0);
 }
 

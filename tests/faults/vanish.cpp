@@ -55,7 +55,8 @@ void attack_server(const EchoServer::Settings& settings, std::string_view bytes,
         if (good) figures.note_echo(echo(*good, "still there?"));
     }
     // Those in the handshake are ended by its time limit, the others by their own end.
-    for (const RawSocket& peer : silent) ::shutdown(peer.get(), SHUT_WR);
+    for (const RawSocket& peer : silent)
+        ::shutdown(peer.get(), SHUT_WR);
     const bool ended = eventually([&] { return server.connections() == (good ? 1 : 0); });
     REQUIRE(ended);
     if (good) good->leave(Leave::fin);
@@ -63,7 +64,8 @@ void attack_server(const EchoServer::Settings& settings, std::string_view bytes,
 
 // The first flight of a TLS client.
 std::string client_hello() {
-    const std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> tls(SSL_CTX_new(TLS_client_method()), SSL_CTX_free);
+    const std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> tls(SSL_CTX_new(TLS_client_method()),
+                                                                SSL_CTX_free);
     const std::unique_ptr<SSL, decltype(&SSL_free)> ssl(SSL_new(tls.get()), SSL_free);
     BIO* const out = BIO_new(BIO_s_mem());
     SSL_set_bio(ssl.get(), BIO_new(BIO_s_mem()), out);
@@ -80,8 +82,8 @@ std::string accept_key(std::string_view request) {
     constexpr std::string_view kName = "Sec-WebSocket-Key: ";
     const std::size_t at = request.find(kName);
     REQUIRE(at != std::string_view::npos);
-    const std::string key = std::string(request.substr(at + kName.size(), 24)) +
-                            "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+    const std::string key =
+        std::string(request.substr(at + kName.size(), 24)) + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned int size = 0;
     REQUIRE(EVP_Digest(key.data(), key.size(), digest, &size, EVP_sha1(), nullptr) == 1);
@@ -93,7 +95,8 @@ std::string accept_key(std::string_view request) {
 std::string server_side(std::string_view request) {
     std::string bytes =
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        "Sec-WebSocket-Accept: " + accept_key(request) + "\r\n\r\n";
+        "Sec-WebSocket-Accept: " +
+        accept_key(request) + "\r\n\r\n";
     bytes += frame(0x81, "hello", false);
     bytes += frame(0x89, "ping", false);
     bytes += frame(0x02, std::string(130, 'x'), false);
@@ -174,10 +177,11 @@ int main() {
     settings.certificate = files.certificate();
     settings.key = files.key();
     attack_server(settings, client_hello(), 3, figures);
-    std::printf("%ld peers and %ld servers vanished in mid-sentence; slowest echo meanwhile %.1f ms; "
-                "%.1f s\n",
-                figures.peers, figures.clients, static_cast<double>(figures.slowest_echo_us) / 1e3,
-                static_cast<double>(now_us() - start) / 1e6);
+    std::printf(
+        "%ld peers and %ld servers vanished in mid-sentence; slowest echo meanwhile %.1f ms; "
+        "%.1f s\n",
+        figures.peers, figures.clients, static_cast<double>(figures.slowest_echo_us) / 1e3,
+        static_cast<double>(now_us() - start) / 1e6);
     REQUIRE(figures.slowest_echo_us < 2'000'000);
     REQUIRE(eventually([&] { return open_descriptors() == descriptors; }));
     return 0;

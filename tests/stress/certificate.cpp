@@ -28,7 +28,8 @@ TestCertificate::TestCertificate() {
     REQUIRE(::mkdtemp(name) != nullptr);
     folder_ = name;
 
-    const std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)> pair(EVP_EC_gen("P-256"), EVP_PKEY_free);
+    const std::unique_ptr<EVP_PKEY, decltype(&EVP_PKEY_free)> pair(EVP_EC_gen("P-256"),
+                                                                   EVP_PKEY_free);
     const std::unique_ptr<X509, decltype(&X509_free)> made(X509_new(), X509_free);
     REQUIRE(pair && made);
     X509_set_version(made.get(), X509_VERSION_3);
@@ -46,7 +47,8 @@ TestCertificate::TestCertificate() {
     const File key_file(std::fopen(key().c_str(), "w"));
     REQUIRE(certificate_file && key_file);
     REQUIRE(PEM_write_X509(certificate_file.get(), made.get()) == 1);
-    REQUIRE(PEM_write_PrivateKey(key_file.get(), pair.get(), nullptr, nullptr, 0, nullptr, nullptr) == 1);
+    REQUIRE(PEM_write_PrivateKey(key_file.get(), pair.get(), nullptr, nullptr, 0, nullptr,
+                                 nullptr) == 1);
 }
 
 TestCertificate::~TestCertificate() {

@@ -23,7 +23,8 @@ Child::Child(const std::vector<std::string>& command) {
     REQUIRE(::posix_spawn_file_actions_adddup2(&actions, to_child[0], 0) == 0);
     REQUIRE(::posix_spawn_file_actions_adddup2(&actions, from_child[1], 1) == 0);
     std::vector<char*> arguments;
-    for (const std::string& word : command) arguments.push_back(const_cast<char*>(word.c_str()));
+    for (const std::string& word : command)
+        arguments.push_back(const_cast<char*>(word.c_str()));
     arguments.push_back(nullptr);
     REQUIRE(::posix_spawnp(&pid_, arguments[0], &actions, nullptr, arguments.data(), environ) == 0);
     ::posix_spawn_file_actions_destroy(&actions);
@@ -43,7 +44,8 @@ Child::~Child() {
 std::string Child::line() {
     std::string text;
     char byte = 0;
-    while (::read(output_, &byte, 1) == 1 && byte != '\n') text.push_back(byte);
+    while (::read(output_, &byte, 1) == 1 && byte != '\n')
+        text.push_back(byte);
     return text;
 }
 
@@ -61,8 +63,9 @@ int Child::finish() {
 std::string python_with(const std::string& module) {
     for (const char* const python : {"/usr/bin/python3", "python3"}) {
         // A pipe keeps what it says of a missing module out of the test's output.
-        Child child({python, "-c",
-                     "import sys\ntry:\n import " + module + "\nexcept ImportError:\n sys.exit(1)"});
+        Child child(
+            {python, "-c",
+             "import sys\ntry:\n import " + module + "\nexcept ImportError:\n sys.exit(1)"});
         if (child.finish() == 0) return python;
     }
     return "";

@@ -84,13 +84,15 @@ void ping_until(noPollConn* conn, const std::atomic<bool>& done) {
 }
 
 // All senders on one connection, then the peer's verdict.
-void run_connection(const Plan& plan, noPollConn* conn, const std::function<std::string()>& verdict) {
+void run_connection(const Plan& plan, noPollConn* conn,
+                    const std::function<std::string()>& verdict) {
     std::vector<std::thread> senders;
     for (unsigned sender = 0; sender < kSenders; ++sender)
         senders.emplace_back(run_sender, conn, sender, plan.messages, plan.seed);
     std::atomic<bool> done{false};
     std::thread pinger(ping_until, conn, std::cref(done));
-    for (std::thread& sender : senders) sender.join();
+    for (std::thread& sender : senders)
+        sender.join();
     done = true;
     pinger.join();
     send_surely(conn, "end", false);
@@ -106,7 +108,8 @@ class Loop {
 public:
     explicit Loop(noPollCtx* ctx)
         : ctx_(ctx), thread_([this] {
-              while (!done_) REQUIRE(nopoll_loop_wait(ctx_, 50'000) != -4);
+              while (!done_)
+                  REQUIRE(nopoll_loop_wait(ctx_, 50'000) != -4);
           }) {}
     ~Loop() {
         done_ = true;
@@ -124,7 +127,8 @@ private:
 
 template <class Condition>
 void wait_until(Condition condition) {
-    while (!condition()) idle_us(500);
+    while (!condition())
+        idle_us(500);
 }
 
 // Our client, the peer's server.
@@ -135,7 +139,8 @@ void as_client(const Plan& plan, bool looped) {
     noPollCtx* const ctx = nopoll_ctx_new();
     for (unsigned i = 0; i < plan.connections; ++i) {
         Ready ready;
-        noPollConn* const conn = nopoll_conn_new(ctx, "127.0.0.1", port.c_str(), nullptr, nullptr, nullptr, nullptr);
+        noPollConn* const conn =
+            nopoll_conn_new(ctx, "127.0.0.1", port.c_str(), nullptr, nullptr, nullptr, nullptr);
         REQUIRE(nopoll_conn_wait_until_connection_ready(conn, 30));
         nopoll_conn_set_on_msg(conn, on_answer, &ready);
         {
@@ -173,7 +178,8 @@ void as_server(const Plan& plan, const TestCertificate* tls) {
                                                 tls->key().c_str(), nullptr));
     sockaddr_in address{};
     socklen_t size = sizeof address;
-    REQUIRE(::getsockname(nopoll_conn_socket(listener), reinterpret_cast<sockaddr*>(&address), &size) == 0);
+    REQUIRE(::getsockname(nopoll_conn_socket(listener), reinterpret_cast<sockaddr*>(&address),
+                          &size) == 0);
     const std::string url = (tls != nullptr ? "wss://127.0.0.1:" : "ws://127.0.0.1:") +
                             std::to_string(ntohs(address.sin_port)) + "/";
     {
@@ -207,7 +213,8 @@ int main(int argc, char** argv) {
     plan.python = python_with("websockets");
     if (plan.python.empty()) return skip("there is no Python with the websockets module");
     plan.peer = argv[1];
-    plan.messages = static_cast<unsigned>(number_setting(arguments, "--messages", "NOPOLL_STRESS_MESSAGES", 800));
+    plan.messages = static_cast<unsigned>(
+        number_setting(arguments, "--messages", "NOPOLL_STRESS_MESSAGES", 800));
     plan.connections = static_cast<unsigned>(number_setting(arguments, "--connections", "", 1));
     plan.seed = choose_seed(arguments);
     limit_run_time(60 + plan.messages * plan.connections / 50);

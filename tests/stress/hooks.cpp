@@ -62,8 +62,12 @@ void install_hooks() {
     nopoll_thread_handlers(stress_create, stress_destroy, stress_lock, stress_unlock);
 }
 
-HookBooks hook_books() { return {created, destroyed, locked, unlocked}; }
+HookBooks hook_books() {
+    return {created, destroyed, locked, unlocked};
+}
 
-int hooks_held() { return held; }
+int hooks_held() {
+    return held;
+}
 
 }  // namespace nopoll::stress

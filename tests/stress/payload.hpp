@@ -26,10 +26,12 @@ inline char filling(const Note& note, std::size_t at) {
 
 inline std::string write_note(const Note& note) {
     char head[64];
-    const int size = std::snprintf(head, sizeof head, "%u %u %u:", note.sender, note.number, note.fill);
+    const int size =
+        std::snprintf(head, sizeof head, "%u %u %u:", note.sender, note.number, note.fill);
     std::string text(head, static_cast<std::size_t>(size));
     text.reserve(text.size() + note.fill);
-    for (std::size_t i = 0; i < note.fill; ++i) text.push_back(filling(note, i));
+    for (std::size_t i = 0; i < note.fill; ++i)
+        text.push_back(filling(note, i));
     return text;
 }
 

@@ -77,15 +77,17 @@ bool has_flag(std::span<char*> arguments, const std::string& name) {
 }
 
 std::uint64_t choose_seed(std::span<char*> arguments) {
-    auto seed = static_cast<std::uint64_t>(
-        number_setting(arguments, "--seed", "NOPOLL_STRESS_SEED", 0));
+    auto seed =
+        static_cast<std::uint64_t>(number_setting(arguments, "--seed", "NOPOLL_STRESS_SEED", 0));
     if (seed == 0) seed = std::random_device{}();
     std::printf("seed %llu\n", static_cast<unsigned long long>(seed));
     std::fflush(stdout);
     return seed;
 }
 
-std::size_t open_descriptors() { return descriptors().size(); }
+std::size_t open_descriptors() {
+    return descriptors().size();
+}
 
 std::string descriptor_list() {
     std::string text;
@@ -94,7 +96,8 @@ std::string descriptor_list() {
         const std::string link = "/proc/self/fd/" + std::to_string(number);
         const ssize_t size = ::readlink(link.c_str(), target, sizeof target - 1);
         if (size < 0) continue;
-        text += std::to_string(number) + " -> " + std::string(target, static_cast<std::size_t>(size)) + "\n";
+        text += std::to_string(number) + " -> " +
+                std::string(target, static_cast<std::size_t>(size)) + "\n";
     }
     return text;
 }

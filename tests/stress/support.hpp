@@ -15,10 +15,9 @@ namespace nopoll::stress {
 // Ends the program with a message; any thread.
 [[noreturn]] void give_up(const char* file, int line, const std::string& what);
 
-#define REQUIRE(condition)                                             \
-    do {                                                               \
-        if (!(condition))                                              \
-            ::nopoll::stress::give_up(__FILE__, __LINE__, #condition); \
+#define REQUIRE(condition)                                                                         \
+    do {                                                                                           \
+        if (!(condition)) ::nopoll::stress::give_up(__FILE__, __LINE__, #condition);               \
     } while (false)
 
 [[nodiscard]] std::int64_t now_us();
@@ -44,7 +43,9 @@ public:
     std::size_t below(std::size_t count) {
         return std::uniform_int_distribution<std::size_t>(0, count - 1)(engine_);
     }
-    std::size_t between(std::size_t least, std::size_t most) { return least + below(most - least + 1); }
+    std::size_t between(std::size_t least, std::size_t most) {
+        return least + below(most - least + 1);
+    }
     bool one_in(std::size_t count) { return below(count) == 0; }
 
 private:

@@ -24,14 +24,16 @@ namespace {
 std::string port_of(noPollConn* listener) {
     sockaddr_in address{};
     socklen_t size = sizeof address;
-    REQUIRE(::getsockname(nopoll_conn_socket(listener), reinterpret_cast<sockaddr*>(&address), &size) == 0);
+    REQUIRE(::getsockname(nopoll_conn_socket(listener), reinterpret_cast<sockaddr*>(&address),
+                          &size) == 0);
     return std::to_string(ntohs(address.sin_port));
 }
 
 // Closes and releases everything on a shelf, as a closer does.
 void clear_shelf(Shelf& shelf) {
     Random& random = thread_random();
-    while (noPollConn* const conn = shelf.take(random)) close_and_release(conn);
+    while (noPollConn* const conn = shelf.take(random))
+        close_and_release(conn);
 }
 
 // What no shelf holds: connections that nobody was told of.
@@ -64,7 +66,8 @@ void run_threads(World& w, double seconds) {
         actors.emplace_back(actor, std::ref(w));
     idle_us(static_cast<std::int64_t>(seconds * 1e6));
     w.done = true;
-    for (std::thread& actor : actors) actor.join();
+    for (std::thread& actor : actors)
+        actor.join();
     w.loops_done = true;
     // A stop that comes between two waits is forgotten.
     std::atomic<bool> joined{false};
@@ -75,7 +78,8 @@ void run_threads(World& w, double seconds) {
             idle_us(5000);
         }
     });
-    for (std::thread& loop : loops) loop.join();
+    for (std::thread& loop : loops)
+        loop.join();
     joined = true;
     stopper.join();
 }
@@ -93,9 +97,7 @@ void print(const Tallies& t, double seconds) {
 
 World::World(std::uint64_t with_seed, bool with_tls, std::string certificate_file,
              std::string key_file)
-    : tls(with_tls),
-      seed(with_seed),
-      certificate(std::move(certificate_file)),
+    : tls(with_tls), seed(with_seed), certificate(std::move(certificate_file)),
       key(std::move(key_file)) {
     world = this;
     server = nopoll_ctx_new();
@@ -120,7 +122,8 @@ World::~World() {
     nopoll_conn_close(listener);
     clear_shelf(clients);
     clear_shelf(accepted);
-    for (noPollMsg* const msg : kept) nopoll_msg_unref(msg);
+    for (noPollMsg* const msg : kept)
+        nopoll_msg_unref(msg);
     nopoll_conn_opts_free(options);
     end_context(loopless);
     end_context(looped);
@@ -149,10 +152,11 @@ int main(int argc, char** argv) {
     }
     nopoll_cleanup_library();
     const HookBooks books = hook_books();
-    std::printf("hook mutexes: %ld created, %ld destroyed, %ld locks, %ld unlocks; descriptors: %zu "
-                "before, %zu after\n",
-                books.created, books.destroyed, books.locked, books.unlocked, descriptors,
-                open_descriptors());
+    std::printf(
+        "hook mutexes: %ld created, %ld destroyed, %ld locks, %ld unlocks; descriptors: %zu "
+        "before, %zu after\n",
+        books.created, books.destroyed, books.locked, books.unlocked, descriptors,
+        open_descriptors());
     REQUIRE(books.created == books.destroyed);
     REQUIRE(books.locked == books.unlocked);
     if (open_descriptors() != descriptors) {

@@ -11,7 +11,9 @@ namespace {
 
 std::atomic<unsigned> next_thread{0};
 
-void pause_a_little(Random& random) { idle_us(static_cast<std::int64_t>(random.between(50, 2000))); }
+void pause_a_little(Random& random) {
+    idle_us(static_cast<std::int64_t>(random.between(50, 2000)));
+}
 
 // What is written counts, not what arrives: the peer may be gone, the socket full.
 void send_note(World& w, noPollConn* conn, Random& random) {
@@ -59,21 +61,21 @@ void read_some(noPollConn* conn, int most) {
 void end_client(noPollConn* conn, Random& random) {
     REQUIRE(nopoll_conn_ref(conn));
     switch (random.below(5)) {
-        case 0: nopoll_conn_close(conn); break;
-        case 1: nopoll_conn_close_ext(conn, 1001, "going", 5); break;
-        case 2:
-            nopoll_conn_shutdown(conn);
-            nopoll_conn_close(conn);
-            break;
-        case 3:
-            nopoll_conn_set_on_close(conn, nullptr, nullptr);
-            nopoll_conn_close(conn);
-            break;
-        default:
-            (void)nopoll_conn_send_frame(conn, nopoll_true, nopoll_true, NOPOLL_CLOSE_FRAME, 0,
-                                         nullptr, 0);
-            nopoll_conn_close(conn);
-            break;
+    case 0: nopoll_conn_close(conn); break;
+    case 1: nopoll_conn_close_ext(conn, 1001, "going", 5); break;
+    case 2:
+        nopoll_conn_shutdown(conn);
+        nopoll_conn_close(conn);
+        break;
+    case 3:
+        nopoll_conn_set_on_close(conn, nullptr, nullptr);
+        nopoll_conn_close(conn);
+        break;
+    default:
+        (void)nopoll_conn_send_frame(conn, nopoll_true, nopoll_true, NOPOLL_CLOSE_FRAME, 0, nullptr,
+                                     0);
+        nopoll_conn_close(conn);
+        break;
     }
     nopoll_conn_unref(conn);
 }
@@ -81,14 +83,13 @@ void end_client(noPollConn* conn, Random& random) {
 int look_at(noPollCtx* /*ctx*/, noPollConn* conn, noPollPtr data) {
     auto& random = *static_cast<Random*>(data);
     const auto length = [](const char* text) { return text == nullptr ? 0 : std::strlen(text); };
-    std::size_t sum = length(nopoll_conn_host(conn)) + length(nopoll_conn_port(conn)) +
-                      length(nopoll_conn_get_requested_url(conn)) +
-                      length(nopoll_conn_get_origin(conn)) +
-                      length(nopoll_conn_get_host_header(conn)) +
-                      length(nopoll_conn_get_accepted_protocol(conn)) +
-                      length(nopoll_conn_get_requested_protocol(conn)) +
-                      length(nopoll_conn_get_cookie(conn)) +
-                      length(nopoll_conn_get_close_reason(conn));
+    std::size_t sum =
+        length(nopoll_conn_host(conn)) + length(nopoll_conn_port(conn)) +
+        length(nopoll_conn_get_requested_url(conn)) + length(nopoll_conn_get_origin(conn)) +
+        length(nopoll_conn_get_host_header(conn)) +
+        length(nopoll_conn_get_accepted_protocol(conn)) +
+        length(nopoll_conn_get_requested_protocol(conn)) + length(nopoll_conn_get_cookie(conn)) +
+        length(nopoll_conn_get_close_reason(conn));
     sum += static_cast<std::size_t>(nopoll_conn_get_id(conn) + nopoll_conn_get_close_status(conn));
     REQUIRE(sum > 0);
     REQUIRE(nopoll_conn_ref_count(conn) > 0);
@@ -117,14 +118,16 @@ void change_options(World& w, Random& random) {
     nopoll_conn_opts_add_origin_header(w.options, nopoll_true);
     nopoll_ctx_set_max_frame_size(w.server, static_cast<long>(random.between(400'000, 900'000)));
     nopoll_conn_connect_timeout(w.looped, static_cast<long>(random.between(5'000'000, 9'000'000)));
-    nopoll_ctx_set_handshake_timeout(w.server, static_cast<long>(random.between(2'000'000, 9'000'000)));
+    nopoll_ctx_set_handshake_timeout(w.server,
+                                     static_cast<long>(random.between(2'000'000, 9'000'000)));
     nopoll_ctx_set_send_queue_limit(w.server, static_cast<long>(random.between(1, 4'000'000)));
     nopoll_ctx_set_cork(w.server, random.one_in(2));
     nopoll_ctx_set_strict(w.server, random.one_in(2));
     (void)nopoll_ctx_set_certificate(w.server, ("host" + std::to_string(random.below(20))).c_str(),
                                      w.certificate.c_str(), w.key.c_str(), nullptr);
     if (w.tls)
-        (void)nopoll_listener_set_certificate(w.listener, w.certificate.c_str(), w.key.c_str(), nullptr);
+        (void)nopoll_listener_set_certificate(w.listener, w.certificate.c_str(), w.key.c_str(),
+                                              nullptr);
 }
 
 void release_messages(World& w) {
@@ -149,8 +152,8 @@ Random& thread_random() {
 void run_loop(World& w, noPollCtx* ctx) {
     Random& random = thread_random();
     while (!w.loops_done) {
-        const int result =
-            nopoll_loop_wait(ctx, random.one_in(4) ? 0 : static_cast<long>(random.between(1, 300'000)));
+        const int result = nopoll_loop_wait(
+            ctx, random.one_in(4) ? 0 : static_cast<long>(random.between(1, 300'000)));
         REQUIRE(result == 0 || result == -3);
     }
 }
@@ -165,7 +168,8 @@ void run_clients(World& w) {
         if (nopoll_conn_wait_until_connection_ready(conn, 5)) {
             ++w.tallies.connected;
             if (looped && random.one_in(2)) w.clients.put(conn);
-            for (std::size_t i = random.below(20); i > 0; --i) send_note(w, conn, random);
+            for (std::size_t i = random.below(20); i > 0; --i)
+                send_note(w, conn, random);
             if (looped)
                 pause_a_little(random);
             else
@@ -184,11 +188,11 @@ void run_senders(World& w) {
             continue;
         }
         switch (random.below(8)) {
-            case 0: (void)nopoll_conn_send_ping(conn.get()); break;
-            case 1: (void)nopoll_conn_send_pong(conn.get(), 4, const_cast<char*>("pong")); break;
-            case 2: (void)nopoll_conn_complete_pending_write(conn.get()); break;
-            case 3: (void)nopoll_conn_flush_writes(conn.get(), 1, 0); break;
-            default: send_note(w, conn.get(), random); break;
+        case 0: (void)nopoll_conn_send_ping(conn.get()); break;
+        case 1: (void)nopoll_conn_send_pong(conn.get(), 4, const_cast<char*>("pong")); break;
+        case 2: (void)nopoll_conn_complete_pending_write(conn.get()); break;
+        case 3: (void)nopoll_conn_flush_writes(conn.get(), 1, 0); break;
+        default: send_note(w, conn.get(), random); break;
         }
         if (random.one_in(16)) pause_a_little(random);
     }

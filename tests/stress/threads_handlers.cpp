@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 // Handlers of the thread stress. Each makes sure that no lock is held around it, by asking the hook
 // books and by calling functions that need those locks.
+#include <openssl/ssl.h>
+
 #include <algorithm>
 #include <cstring>
 
@@ -65,22 +67,22 @@ void keep_message(noPollMsg* msg) {
 
 void misbehave(noPollCtx* ctx, noPollConn* conn, Random& random) {
     switch (random.below(200)) {
-        case 0: nopoll_conn_shutdown(conn); break;
-        case 1: nopoll_ctx_unregister_conn(ctx, conn); break;
-        case 2: nopoll_loop_stop(ctx); break;
-        case 3: (void)nopoll_loop_wait(ctx, 10'000); break;
-        case 4:
-            REQUIRE(nopoll_conn_ref(conn) && nopoll_conn_ref(conn));
-            close_and_release(conn);
-            break;
-        case 5: {
-            noPollMsg* const next = nopoll_conn_get_msg(conn);
-            if (next == nullptr) break;
-            check_message(next);
-            nopoll_msg_unref(next);
-            break;
-        }
-        default: break;
+    case 0: nopoll_conn_shutdown(conn); break;
+    case 1: nopoll_ctx_unregister_conn(ctx, conn); break;
+    case 2: nopoll_loop_stop(ctx); break;
+    case 3: (void)nopoll_loop_wait(ctx, 10'000); break;
+    case 4:
+        REQUIRE(nopoll_conn_ref(conn) && nopoll_conn_ref(conn));
+        close_and_release(conn);
+        break;
+    case 5: {
+        noPollMsg* const next = nopoll_conn_get_msg(conn);
+        if (next == nullptr) break;
+        check_message(next);
+        nopoll_msg_unref(next);
+        break;
+    }
+    default: break;
     }
 }
 
@@ -105,6 +107,29 @@ void closing(noPollCtx* ctx, noPollConn* conn) {
     REQUIRE(nopoll_conn_is_ok(conn));
     if (thread_random().one_in(4)) (void)nopoll_conn_send_text(conn, "0 0 0:", 6);
     ++world->tallies.closed;
+}
+
+int tls_verify(int /*ok*/, X509_STORE_CTX* /*store*/) {
+    // Code of the program too, inside of a handshake.
+    inside_handler(world->server, nullptr);
+    inside_handler(world->looped, nullptr);
+    return 1;
+}
+
+noPollPtr make_tls_context(noPollCtx* ctx, noPollConn* conn, noPollConnOpts* /*options*/,
+                           nopoll_bool is_client, noPollPtr data) {
+    REQUIRE(is_client && data == world);
+    inside_handler(ctx, conn);
+    SSL_CTX* const tls = SSL_CTX_new(TLS_client_method());
+    SSL_CTX_set_verify(tls, SSL_VERIFY_PEER, tls_verify);
+    return tls;
+}
+
+nopoll_bool tls_check(noPollCtx* ctx, noPollConn* conn, noPollPtr tls_context, noPollPtr ssl,
+                      noPollPtr data) {
+    REQUIRE(data == world && tls_context != nullptr && ssl != nullptr);
+    inside_handler(ctx, conn);
+    return thread_random().one_in(64) ? nopoll_false : nopoll_true;
 }
 
 // The pair of a handler and its data, in two variants.
@@ -169,19 +194,24 @@ void check_message(noPollMsg* msg) {
     ++world->tallies.messages;
 }
 
-void set_server_handlers(World& w) { Variant<tag_a>::set_on_server(w.server); }
+void set_server_handlers(World& w) {
+    Variant<tag_a>::set_on_server(w.server);
+    nopoll_ctx_set_post_ssl_check(w.server, tls_check, &w);
+}
 
 void set_client_handlers(World& w) {
+    nopoll_ctx_set_ssl_context_creator(w.looped, make_tls_context, &w);
+    nopoll_ctx_set_post_ssl_check(w.looped, tls_check, &w);
     Variant<tag_a>::set_on_client(w.looped);
     Variant<tag_a>::set_on_client(w.loopless);
 }
 
 void change_handlers(World& w, Random& random) {
     switch (random.below(4)) {
-        case 0: Variant<tag_a>::set_on_server(w.server); break;
-        case 1: Variant<tag_b>::set_on_server(w.server); break;
-        case 2: Variant<tag_a>::set_on_client(w.looped); break;
-        default: Variant<tag_b>::set_on_client(w.looped); break;
+    case 0: Variant<tag_a>::set_on_server(w.server); break;
+    case 1: Variant<tag_b>::set_on_server(w.server); break;
+    case 2: Variant<tag_a>::set_on_client(w.looped); break;
+    default: Variant<tag_b>::set_on_client(w.looped); break;
     }
 }
 

@@ -64,7 +64,9 @@ extern World* world;
 // Two handlers of a kind, each with a tag of its own as data: a mixed-up pair is seen at once.
 extern const char tag_a;
 extern const char tag_b;
-[[nodiscard]] inline noPollPtr data_of(const char& tag) { return const_cast<char*>(&tag); }
+[[nodiscard]] inline noPollPtr data_of(const char& tag) {
+    return const_cast<char*>(&tag);
+}
 
 // A generator for the calling thread, made from the world's seed and the order of threads.
 [[nodiscard]] Random& thread_random();
