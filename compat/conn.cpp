@@ -44,8 +44,8 @@ noPollConn* new_client(noPollCtx* ctx, noPollConnOpts* opts, noPollTransport tra
     request.origin = origin;
     Context& context = Context::from(*ctx);
     const core::ContextPin pin(context);
-    return boundary<noPollConn*>(
-        nullptr, [&] { return core::ClientBuilder::create(context, request); });
+    return boundary<noPollConn*>(nullptr,
+                                 [&] { return core::ClientBuilder::create(context, request); });
 }
 
 template <class Field>
@@ -251,19 +251,29 @@ void nopoll_conn_set_socket(noPollConn* conn, NOPOLL_SOCKET _socket) {
     if (conn != nullptr) Connection::from(*conn).set_descriptor(_socket);
 }
 
-noPollCtx* nopoll_conn_ctx(noPollConn* conn) { return conn == nullptr ? nullptr : conn->ctx; }
+noPollCtx* nopoll_conn_ctx(noPollConn* conn) {
+    return conn == nullptr ? nullptr : conn->ctx;
+}
 
 noPollRole nopoll_conn_role(noPollConn* conn) {
     return conn == nullptr ? NOPOLL_ROLE_UNKNOWN : load_field(conn->role);
 }
 
-int nopoll_conn_get_id(noPollConn* conn) { return conn == nullptr ? -1 : load_field(conn->id); }
+int nopoll_conn_get_id(noPollConn* conn) {
+    return conn == nullptr ? -1 : load_field(conn->id);
+}
 
-const char* nopoll_conn_host(noPollConn* conn) { return text(conn, &noPollConn::host); }
+const char* nopoll_conn_host(noPollConn* conn) {
+    return text(conn, &noPollConn::host);
+}
 
-const char* nopoll_conn_port(noPollConn* conn) { return text(conn, &noPollConn::port); }
+const char* nopoll_conn_port(noPollConn* conn) {
+    return text(conn, &noPollConn::port);
+}
 
-const char* nopoll_conn_get_origin(noPollConn* conn) { return text(conn, &noPollConn::origin); }
+const char* nopoll_conn_get_origin(noPollConn* conn) {
+    return text(conn, &noPollConn::origin);
+}
 
 const char* nopoll_conn_get_host_header(noPollConn* conn) {
     return text(conn, &noPollConn::host_name);

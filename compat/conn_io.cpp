@@ -83,7 +83,8 @@ int nopoll_conn_send_frame(noPollConn* conn, nopoll_bool fin, nopoll_bool masked
                            long sleep_in_header) {
     const int raw = static_cast<int>(op_code);
     if (conn == nullptr || length < 0 || (content == nullptr && length > 0)) return -1;
-    if (raw < 0 || raw > 15 || !protocol::is_known_opcode(static_cast<std::uint8_t>(raw))) return -1;
+    if (raw < 0 || raw > 15 || !protocol::is_known_opcode(static_cast<std::uint8_t>(raw)))
+        return -1;
     SendRequest request;
     request.opcode = static_cast<Opcode>(raw);
     if (!is_control_frame_allowed(request.opcode, fin != 0, length)) return -1;
@@ -214,11 +215,13 @@ int __nopoll_conn_sock_connect_opts_internal(noPollCtx* ctx, noPollTransport tra
 
 int nopoll_conn_sock_connect_opts(noPollCtx* ctx, const char* host, const char* port,
                                   noPollConnOpts* options) {
-    return __nopoll_conn_sock_connect_opts_internal(ctx, NOPOLL_TRANSPORT_IPV4, host, port, options);
+    return __nopoll_conn_sock_connect_opts_internal(ctx, NOPOLL_TRANSPORT_IPV4, host, port,
+                                                    options);
 }
 
 int nopoll_conn_sock_connect(noPollCtx* ctx, const char* host, const char* port) {
-    return __nopoll_conn_sock_connect_opts_internal(ctx, NOPOLL_TRANSPORT_IPV4, host, port, nullptr);
+    return __nopoll_conn_sock_connect_opts_internal(ctx, NOPOLL_TRANSPORT_IPV4, host, port,
+                                                    nullptr);
 }
 
 }  // extern "C"

@@ -62,7 +62,8 @@ int nopoll_ctx_conns(noPollCtx* ctx) {
     return ctx == nullptr ? -1 : Context::from(*ctx).connection_count();
 }
 
-noPollConn* nopoll_ctx_foreach_conn(noPollCtx* ctx, noPollForeachConn visitor, noPollPtr user_data) {
+noPollConn* nopoll_ctx_foreach_conn(noPollCtx* ctx, noPollForeachConn visitor,
+                                    noPollPtr user_data) {
     if (ctx == nullptr || visitor == nullptr) return nullptr;
     return Context::from(*ctx).for_each(visitor, user_data);
 }
@@ -134,7 +135,8 @@ void nopoll_ctx_set_protocol_version(noPollCtx* ctx, int version) {
 void nopoll_ctx_set_max_frame_size(noPollCtx* ctx, long max_frame_size) {
     if (ctx == nullptr) return;
     if (max_frame_size < 1 || max_frame_size > NOPOLL_MAX_FRAME_SIZE_LIMIT) {
-        NOPOLL_LOG(ctx, NOPOLL_LEVEL_CRITICAL, "max frame size %ld is out of range", max_frame_size);
+        NOPOLL_LOG(ctx, NOPOLL_LEVEL_CRITICAL, "max frame size %ld is out of range",
+                   max_frame_size);
         return;
     }
     core::store_field(ctx->max_frame_size, max_frame_size);

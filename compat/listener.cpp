@@ -18,7 +18,9 @@ using core::Options;
 
 namespace {
 
-bool is_set(const char* text) { return text != nullptr && *text != '\0'; }
+bool is_set(const char* text) {
+    return text != nullptr && *text != '\0';
+}
 
 bool is_known(noPollTransport transport) {
     return transport == NOPOLL_TRANSPORT_IPV4 || transport == NOPOLL_TRANSPORT_IPV6;
@@ -126,9 +128,8 @@ nopoll_bool nopoll_listener_set_certificate(noPollConn* listener, const char* ce
 
 noPollConn* nopoll_listener_from_socket(noPollCtx* ctx, NOPOLL_SOCKET session) {
     if (ctx == nullptr) return nullptr;
-    return boundary<noPollConn*>(nullptr, [&] {
-        return core::Acceptor::from_socket(Context::from(*ctx), session);
-    });
+    return boundary<noPollConn*>(
+        nullptr, [&] { return core::Acceptor::from_socket(Context::from(*ctx), session); });
 }
 
 NOPOLL_SOCKET nopoll_listener_accept(NOPOLL_SOCKET server_socket) {

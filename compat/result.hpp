@@ -8,7 +8,9 @@
 
 namespace nopoll::compat {
 
-inline nopoll_bool to_bool(bool value) { return value ? nopoll_true : nopoll_false; }
+inline nopoll_bool to_bool(bool value) {
+    return value ? nopoll_true : nopoll_false;
+}
 
 inline int to_c(core::CallResult result) {
     if (result.error != core::kKeepErrno) errno = result.error;

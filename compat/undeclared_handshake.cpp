@@ -25,7 +25,8 @@ std::string_view view(const char* buffer, int size) {
 
 int take_line(noPollConn* conn, const char* buffer, int size, noPollRole role) {
     if (conn == nullptr || buffer == nullptr || size <= 0 || conn->role != role) return 0;
-    return boundary(false, [&] { return Connection::from(*conn).take_head_line(view(buffer, size)); })
+    return boundary(false,
+                    [&] { return Connection::from(*conn).take_head_line(view(buffer, size)); })
                ? 1
                : 0;
 }
@@ -66,7 +67,9 @@ int nopoll_conn_complete_handshake_client(noPollCtx* /*ctx*/, noPollConn* conn, 
     return take_line(conn, buffer, buffer_size, NOPOLL_ROLE_CLIENT);
 }
 
-void nopoll_conn_complete_handshake_check(noPollConn* conn) { (void)check(conn); }
+void nopoll_conn_complete_handshake_check(noPollConn* conn) {
+    (void)check(conn);
+}
 
 nopoll_bool nopoll_conn_complete_handshake_check_listener(noPollCtx* /*ctx*/, noPollConn* conn) {
     return to_bool(conn != nullptr && conn->role == NOPOLL_ROLE_LISTENER && check(conn));

@@ -37,8 +37,7 @@ SSL_CTX* __nopoll_conn_get_ssl_context(noPollCtx* ctx, noPollConn* conn, noPollC
     return boundary<SSL_CTX*>(nullptr, [&]() -> SSL_CTX* {
         net::TlsSettings settings;
         settings.client = is_client != 0;
-        if (opts != nullptr &&
-            Options::from(*opts).values().ssl_protocol == NOPOLL_METHOD_TLSV1_2)
+        if (opts != nullptr && Options::from(*opts).values().ssl_protocol == NOPOLL_METHOD_TLSV1_2)
             settings.method = net::kTlsExactly12;
         net::TlsContextResult made = net::build_tls_context(settings);
         if (!made.context) log_fault(Connection::from(*conn), made.error);
@@ -72,17 +71,17 @@ int __nopoll_conn_tls_handle_error(noPollConn* conn, int res, const char* label,
     if (conn == nullptr || conn->ssl == nullptr) return -1;
     const int saved_errno = errno;
     switch (SSL_get_error(conn->ssl, res)) {
-        case SSL_ERROR_NONE: return res;
-        case SSL_ERROR_WANT_READ:
-        case SSL_ERROR_WANT_WRITE:
-            if (needs_retry != nullptr) *needs_retry = nopoll_true;
-            return -2;
-        case SSL_ERROR_ZERO_RETURN: return res;
-        case SSL_ERROR_SYSCALL:
-            if (saved_errno == EINTR) return -2;
-            if (res == 0) return res;
-            break;
-        default: break;
+    case SSL_ERROR_NONE: return res;
+    case SSL_ERROR_WANT_READ:
+    case SSL_ERROR_WANT_WRITE:
+        if (needs_retry != nullptr) *needs_retry = nopoll_true;
+        return -2;
+    case SSL_ERROR_ZERO_RETURN: return res;
+    case SSL_ERROR_SYSCALL:
+        if (saved_errno == EINTR) return -2;
+        if (res == 0) return res;
+        break;
+    default: break;
     }
     NOPOLL_CONN_LOG(Connection::from(*conn), NOPOLL_LEVEL_CRITICAL, "TLS error in %s: %s",
                     label != nullptr ? label : "?", net::drain_error_queue().c_str());
