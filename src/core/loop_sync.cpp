@@ -180,10 +180,10 @@ void LoopRunner::drop_lost_descriptors() {
         const std::lock_guard guard(context_.mutex());
         for (std::size_t slot = 0; slot < set_->watched.size(); ++slot) {
             const WatchSet::Watched& watched = set_->watched[slot];
-            if (watched.id == 0 || is_still_there(watched)) continue;
+            if (watched.id == 0) continue;
             Connection* const connection = context_.registry().at(slot);
-            if (connection != nullptr && is_what_was_watched(*connection, watched))
-                lost.add(*connection);
+            if (connection == nullptr || !is_what_was_watched(*connection, watched)) continue;
+            if (!is_still_there(watched)) lost.add(*connection);
         }
         LingerList& list = context_.lingering();
         for (Linger& linger : list)
@@ -202,8 +202,10 @@ void LoopRunner::end_lost(const PinnedConnections& lost) {
     }
 }
 
-// The set is built again from what there is, the wake-up pipe too.
+// The set is built again from what there is, the wake-up pipe too. Under the lock: whoever closes a
+// connection in another thread tells the engine at this moment.
 void LoopRunner::start_anew() {
+    const std::lock_guard guard(context_.mutex());
     (void)sleeper_.pipe.ensure();
     set_->start_anew();
     set_->process = net::process_id();

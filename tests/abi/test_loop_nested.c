@@ -167,6 +167,7 @@ static void ask(noPollCtx* ctx, noPollConn* conn, noPollMsg* msg, noPollPtr data
     struct dialogue* dialogue = (struct dialogue*)data;
     const long start = test_now_ms();
     add(dialogue->text, *(const char*)nopoll_msg_get_payload(msg));
+    if (*(const char*)nopoll_msg_get_payload(msg) == '!') nopoll_loop_stop(ctx); /* the inner wait */
     if (dialogue->text[1] != 0) return;
     assert_int_equal(nopoll_conn_send_text(conn, "?", 1), 1);
     while (strchr(dialogue->text, '!') == NULL && test_now_ms() < start + TEST_LIMIT_MS)
@@ -179,7 +180,6 @@ static void* answer(void* data) {
     struct raw_reply* reply = malloc(sizeof *reply);
     if (raw_receive(peer->fd, reply) == RAW_TEXT) raw_send_text(peer, "!");
     free(reply);
-    nopoll_loop_stop(peer->ctx); /* the answer is on its way: the inner wait may look again */
     return NULL;
 }
 
