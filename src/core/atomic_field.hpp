@@ -46,4 +46,17 @@ T fetch_add_field(T& field, std::type_identity_t<T> delta) {
     return false;
 }
 
+// Takes one off unless the count is 0 or below already. True: that was the last one.
+[[nodiscard]] inline bool decrement_to_zero(int& field) {
+    std::atomic_ref<int> count(field);
+    int seen = count.load(std::memory_order_relaxed);
+    while (seen > 0) {
+        if (count.compare_exchange_weak(seen, seen - 1, std::memory_order_acq_rel,
+                                        std::memory_order_relaxed)) {
+            return seen == 1;
+        }
+    }
+    return false;
+}
+
 }  // namespace nopoll::core

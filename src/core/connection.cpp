@@ -55,12 +55,7 @@ Connection::~Connection() {
 }
 
 void Connection::unref() {
-    int before = load_field(refs);
-    do {
-        if (before <= 0) return;
-    } while (!std::atomic_ref<int>(refs).compare_exchange_weak(before, before - 1,
-                                                               std::memory_order_acq_rel));
-    if (before == 1) unpin();
+    if (decrement_to_zero(refs)) unpin();
 }
 
 void Connection::unpin() {

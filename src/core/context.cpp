@@ -87,12 +87,7 @@ bool Context::ref() {
 }
 
 void Context::unref() {
-    int before = load_field(refs);
-    do {
-        if (before <= 0) return;
-    } while (!std::atomic_ref<int>(refs).compare_exchange_weak(before, before - 1,
-                                                               std::memory_order_acq_rel));
-    if (before == 1) unpin();
+    if (decrement_to_zero(refs)) unpin();
 }
 
 int Context::ref_count() const {

@@ -8,41 +8,11 @@
 #include <deque>
 #include <new>
 
+#include "unit/failing_allocation.hpp"
 #include "unit/unit_test.hpp"
 
 using namespace nopoll::core;
 using namespace nopoll::test;
-
-namespace {
-
-// The n-th allocation from now on fails; 0: none.
-int failing_allocation = 0;
-
-}  // namespace
-
-// Not inlined: the compiler would complain that free() does not belong to new.
-[[gnu::noinline]] void* operator new(std::size_t size) {
-    if (failing_allocation > 0 && --failing_allocation == 0) throw std::bad_alloc();
-    void* const block = std::malloc(size == 0 ? 1 : size);
-    if (block == nullptr) throw std::bad_alloc();
-    return block;
-}
-[[gnu::noinline]] void operator delete(void* block) noexcept {
-    std::free(block);
-}
-[[gnu::noinline]] void operator delete(void* block, std::size_t) noexcept {
-    std::free(block);
-}
-// A sanitizer's array forms would not come here by themselves.
-[[gnu::noinline]] void* operator new[](std::size_t size) {
-    return operator new(size);
-}
-[[gnu::noinline]] void operator delete[](void* block) noexcept {
-    std::free(block);
-}
-[[gnu::noinline]] void operator delete[](void* block, std::size_t) noexcept {
-    std::free(block);
-}
 
 namespace {
 

@@ -10,30 +10,11 @@
 
 #include "core/connection.hpp"
 #include "core/context.hpp"
+#include "unit/failing_allocation.hpp"
 #include "unit/unit_test.hpp"
 
 using namespace nopoll::core;
-
-namespace {
-
-// The n-th allocation from now on fails; 0: none.
-int failing_allocation = 0;
-
-}  // namespace
-
-// Not inlined: the compiler would complain that free() does not belong to new.
-[[gnu::noinline]] void* operator new(std::size_t size) {
-    if (failing_allocation > 0 && --failing_allocation == 0) throw std::bad_alloc();
-    void* const block = std::malloc(size == 0 ? 1 : size);
-    if (block == nullptr) throw std::bad_alloc();
-    return block;
-}
-[[gnu::noinline]] void operator delete(void* block) noexcept {
-    std::free(block);
-}
-[[gnu::noinline]] void operator delete(void* block, std::size_t) noexcept {
-    std::free(block);
-}
+using nopoll::test::failing_allocation;
 
 namespace {
 
