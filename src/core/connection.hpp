@@ -177,7 +177,7 @@ public:
     bool set_listener_certificate(const char* certificate_file, const char* key_file,
                                   const char* chain_file);
     ListenerCertificate listener_certificate() const;
-    // Inside a TLS handshake, lock held: the store's entry for this name goes on our SSL object.
+    // Inside a TLS handshake: the store's entry for this name goes on our SSL object.
     bool present_certificate_for(std::string_view server_name);
 
     // --- for the loop (connection_dispatch.cpp) ---

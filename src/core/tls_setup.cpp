@@ -78,7 +78,7 @@ TlsFault make_ssl(Connection& connection, ContextChoice& choice) {
     return {};
 }
 
-// Runs inside the handshake, with the connection's lock held.
+// Runs inside the handshake.
 bool choose_by_name(SSL* ssl, std::string_view server_name) {
     auto* const connection = static_cast<Connection*>(net::owner(ssl));
     if (connection == nullptr) return true;
