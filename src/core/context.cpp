@@ -239,6 +239,7 @@ std::unique_ptr<WatchSet> Context::take_watch_set(const Sleeper& sleeper) {
     const std::lock_guard guard(mutex_);
     std::unique_ptr<WatchSet> set = std::move(watch_set_);
     const bool good = set && set->process == net::process_id() && set->sleeper == &sleeper &&
+                      set->engine_type == engine_type.load() &&
                       set->pipe_generation == sleeper.pipe.generation();
     if (!good) return nullptr;
     sets_in_use_.push_back(set.get());

@@ -84,7 +84,8 @@ CallResult LoopRunner::run(std::int64_t timeout_us) {
     if (outermost_) set_ = context_.take_watch_set(sleeper_);
     if (!set_) {
         set_ = std::make_unique<WatchSet>();
-        set_->engine = loop::make_engine(context_.engine_type.load());
+        set_->engine_type = context_.engine_type.load();
+        set_->engine = loop::make_engine(set_->engine_type);
         if (!set_->engine) return {kLoopFailed, errno};
         set_->process = net::process_id();
         set_->sleeper = &sleeper_;
