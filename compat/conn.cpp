@@ -245,7 +245,7 @@ nopoll_bool nopoll_conn_is_tls_on(noPollConn* conn) {
 }
 
 NOPOLL_SOCKET nopoll_conn_socket(noPollConn* conn) {
-    return conn == nullptr ? NOPOLL_INVALID_SOCKET : load_field(conn->session);
+    return conn == nullptr ? NOPOLL_INVALID_SOCKET : Connection::from(*conn).descriptor_to_watch();
 }
 
 void nopoll_conn_set_socket(noPollConn* conn, NOPOLL_SOCKET _socket) {

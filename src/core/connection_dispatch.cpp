@@ -149,6 +149,7 @@ void Connection::take_turn(bool read_ahead, std::uint64_t stops_at_start) {
             const bool at_hand = buffered_frame_complete() || decrypted_bytes() > 0;
             input_at_hand_.store(at_hand);
             more_follows_.store(at_hand && read_ahead && ssl == nullptr, std::memory_order_relaxed);
+            handler_held_back_ = false;
             deliver(message);
             if (!turn_goes_on(stops_at_start) || direct_reader_) return;
             break;
