@@ -210,7 +210,7 @@ int __nopoll_conn_sock_connect_opts_internal(noPollCtx* ctx, noPollTransport tra
             core::Context::from(*ctx),
             number == NOPOLL_TRANSPORT_IPV6 ? net::Family::v6 : net::Family::v4, host, port,
             options == nullptr ? nullptr : &core::Options::from(*options), error);
-        if (!fd.valid()) return {-1, error};
+        if (!fd.valid()) return {-1, error != 0 ? error : core::kKeepErrno};
         return {fd.release(), core::kKeepErrno};
     }));
 }

@@ -109,7 +109,7 @@ int __nopoll_listener_sock_listen_internal(noPollCtx* ctx, noPollTransport trans
         int error = 0;
         net::UniqueFd fd =
             core::open_listening_socket(Context::from(*ctx), family_of(number), host, port, error);
-        if (!fd.valid()) return {-1, error};
+        if (!fd.valid()) return {-1, error != 0 ? error : core::kKeepErrno};
         return {fd.release(), core::kKeepErrno};
     }));
 }

@@ -340,7 +340,7 @@ private:
     std::atomic<std::int64_t> accept_paused_until_us_{0};
     std::atomic<std::uint64_t> freed_at_pause_{0};
 
-    // Listener family tree, guarded by the context's lock.
+    // Listener family tree, with one lock for all contexts (context.cpp).
     Connection* first_child_ = nullptr;
     Connection* next_sibling_ = nullptr;
     Connection* previous_sibling_ = nullptr;

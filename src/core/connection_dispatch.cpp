@@ -4,6 +4,7 @@
 
 #include <new>
 
+#include "core/c_enum.hpp"
 #include "core/log.hpp"
 
 namespace nopoll::core {
@@ -92,6 +93,12 @@ void Connection::write_pending() {
 
 void Connection::dispatch(bool writable, std::uint64_t stops_at_start) {
     const ConnectionPin pin(*this);
+    if (role != NOPOLL_ROLE_LISTENER && role != NOPOLL_ROLE_CLIENT) {  // the program has written it
+        NOPOLL_CONN_LOG(*this, NOPOLL_LEVEL_CRITICAL, "role %d is none to be served",
+                        number_of(role));
+        shutdown();
+        return;
+    }
     // Writing needs no claim: a thread that waits for input may wait for the answer to these bytes.
     if (writable) write_pending();
     const ReaderClaim claim(*this);

@@ -3,7 +3,9 @@
 #include "core/context.hpp"
 
 #include <csignal>
+#include <mutex>
 #include <new>
+#include <type_traits>
 
 #include "core/connection.hpp"
 #include "core/exported_state.hpp"
@@ -30,6 +32,10 @@ void neutralise_sigpipe() {
     ::sigemptyset(&harmless.sa_mask);
     ::sigaction(SIGPIPE, &harmless, nullptr);
 }
+
+// Who was accepted by whom. Of all contexts: a program may accept on one context for another.
+constinit std::mutex family_guard;
+static_assert(std::is_trivially_destructible_v<std::mutex>);
 
 // At the end of a context nobody runs a loop any more: closed connections may still owe their
 // peers some bytes, for which this much time is given.
@@ -163,7 +169,7 @@ Connection* Context::for_each(noPollForeachConn visit, noPollPtr data) {
 }
 
 void Context::adopt_child(Connection& new_listener, Connection& child) {
-    const std::lock_guard guard(mutex_);
+    const std::lock_guard guard(family_guard);
     store_field<noPollConn*>(child.listener, &new_listener);
     child.previous_sibling_ = nullptr;
     child.next_sibling_ = new_listener.first_child_;
@@ -172,7 +178,7 @@ void Context::adopt_child(Connection& new_listener, Connection& child) {
 }
 
 void Context::detach_family(Connection& connection) {
-    const std::lock_guard guard(mutex_);
+    const std::lock_guard guard(family_guard);
     for (Connection* child = connection.first_child_; child != nullptr;) {
         Connection* const next = child->next_sibling_;
         store_field<noPollConn*>(child->listener, nullptr);
