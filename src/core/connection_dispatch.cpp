@@ -2,6 +2,7 @@
 // A connection's turn in a loop: what the wait has to watch, and what is done when it is ready.
 #include "core/connection.hpp"
 
+#include <limits>
 #include <new>
 
 #include "core/c_enum.hpp"
@@ -56,6 +57,7 @@ Connection::Wish Connection::wish() {
 std::int64_t Connection::handshake_deadline_us() const {
     const std::int64_t limit = context_.handshake_timeout_us.load(std::memory_order_relaxed);
     if (role != NOPOLL_ROLE_LISTENER || limit <= 0 || is_open() || !is_ok()) return 0;
+    if (limit > std::numeric_limits<std::int64_t>::max() - accepted_at_us_) return 0;
     return accepted_at_us_ + limit;
 }
 
