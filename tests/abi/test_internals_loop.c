@@ -134,8 +134,6 @@ static void unknown_roles_are_ended(void** state) {
         messages = 0;
         nopoll_ctx_set_on_msg(peer.ctx, count_message, NULL);
         nopoll_conn_set_on_close(peer.conn, count_close, &closed);
-        nopoll_conn_ref(peer.conn);
-        nopoll_conn_ref(peer.conn);
         raw_send_text(&peer, "text");
         raw_wait_arrived(&peer, 10);
         peer.conn->role = NOPOLL_ROLE_UNKNOWN;
@@ -150,7 +148,6 @@ static void unknown_roles_are_ended(void** state) {
         assert_false(nopoll_conn_is_ok(peer.conn));
         nopoll_log_set_handler(peer.ctx, NULL, NULL);
         peer.conn->role = NOPOLL_ROLE_LISTENER;
-        nopoll_conn_unref(peer.conn);
         raw_close(&peer);
         free(log);
     }
