@@ -2,6 +2,7 @@
 // nopoll_conn.h: making, asking and ending connections. Sending and receiving: conn_io.cpp.
 #include "boundary.hpp"
 #include "core/accept.hpp"
+#include "core/c_enum.hpp"
 #include "core/client.hpp"
 #include "net/socket_options.hpp"
 #include "result.hpp"
@@ -23,8 +24,8 @@ Options* options_of(noPollConnOpts* opts) {
     return opts == nullptr ? nullptr : &Options::from(*opts);
 }
 
-noPollConn* new_client(noPollCtx* ctx, noPollConnOpts* opts, noPollTransport transport, bool tls,
-                       int fd, const char* host_ip, const char* host_port, const char* host_name,
+noPollConn* new_client(noPollCtx* ctx, noPollConnOpts* opts, int transport, bool tls, int fd,
+                       const char* host_ip, const char* host_port, const char* host_name,
                        const char* get_url, const char* protocols, const char* origin) {
     const bool known = transport == NOPOLL_TRANSPORT_IPV4 || transport == NOPOLL_TRANSPORT_IPV6;
     if (ctx == nullptr || host_ip == nullptr || !known) {
@@ -113,8 +114,8 @@ noPollConn* __nopoll_conn_new_common(noPollCtx* ctx, noPollConnOpts* options,
                                      const char* host_ip, const char* host_port,
                                      const char* host_name, const char* get_url,
                                      const char* protocols, const char* origin) {
-    return new_client(ctx, options, transport, enable_tls != 0, fd, host_ip, host_port, host_name,
-                      get_url, protocols, origin);
+    return new_client(ctx, options, core::number_of(transport), enable_tls != 0, fd, host_ip,
+                      host_port, host_name, get_url, protocols, origin);
 }
 
 void nopoll_conn_connect_timeout(noPollCtx* ctx, long microseconds_to_wait) {
@@ -244,7 +245,7 @@ nopoll_bool nopoll_conn_is_tls_on(noPollConn* conn) {
 }
 
 NOPOLL_SOCKET nopoll_conn_socket(noPollConn* conn) {
-    return conn == nullptr ? NOPOLL_INVALID_SOCKET : load_field(conn->session);
+    return conn == nullptr ? NOPOLL_INVALID_SOCKET : Connection::from(*conn).descriptor_to_watch();
 }
 
 void nopoll_conn_set_socket(noPollConn* conn, NOPOLL_SOCKET _socket) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // nopoll_conn.h: sending and receiving, and the small socket functions.
 #include "boundary.hpp"
+#include "core/c_enum.hpp"
 #include "core/client.hpp"
 #include "core/io_entries.hpp"
 #include "net/socket_options.hpp"
@@ -72,7 +73,7 @@ int nopoll_conn_send_binary_fragment(noPollConn* conn, const char* content, long
 
 int __nopoll_conn_send_common(noPollConn* conn, const char* content, long length,
                               nopoll_bool has_fin, long sleep_in_header, noPollOpCode frame_type) {
-    const int raw = static_cast<int>(frame_type);
+    const int raw = core::number_of(frame_type);
     if (raw != 0 && raw != 1 && raw != 2) return -1;
     return send_data(conn, content, length, has_fin != 0, sleep_in_header,
                      static_cast<Opcode>(raw));
@@ -81,7 +82,7 @@ int __nopoll_conn_send_common(noPollConn* conn, const char* content, long length
 int nopoll_conn_send_frame(noPollConn* conn, nopoll_bool fin, nopoll_bool masked,
                            noPollOpCode op_code, long length, noPollPtr content,
                            long sleep_in_header) {
-    const int raw = static_cast<int>(op_code);
+    const int raw = core::number_of(op_code);
     if (conn == nullptr || length < 0 || (content == nullptr && length > 0)) return -1;
     if (raw < 0 || raw > 15 || !protocol::is_known_opcode(static_cast<std::uint8_t>(raw)))
         return -1;
@@ -200,15 +201,16 @@ nopoll_bool nopoll_conn_set_bind_interface(int fd, noPollConnOpts* options) {
 int __nopoll_conn_sock_connect_opts_internal(noPollCtx* ctx, noPollTransport transport,
                                              const char* host, const char* port,
                                              noPollConnOpts* options) {
-    const bool known = transport == NOPOLL_TRANSPORT_IPV4 || transport == NOPOLL_TRANSPORT_IPV6;
+    const int number = core::number_of(transport);
+    const bool known = number == NOPOLL_TRANSPORT_IPV4 || number == NOPOLL_TRANSPORT_IPV6;
     if (ctx == nullptr || host == nullptr || port == nullptr || !known) return -1;
     return to_c(boundary(CallResult{-1, ENOMEM}, [&]() -> CallResult {
         int error = 0;
         net::UniqueFd fd = core::open_connecting_socket(
             core::Context::from(*ctx),
-            transport == NOPOLL_TRANSPORT_IPV6 ? net::Family::v6 : net::Family::v4, host, port,
+            number == NOPOLL_TRANSPORT_IPV6 ? net::Family::v6 : net::Family::v4, host, port,
             options == nullptr ? nullptr : &core::Options::from(*options), error);
-        if (!fd.valid()) return {-1, error};
+        if (!fd.valid()) return {-1, error != 0 ? error : core::kKeepErrno};
         return {fd.release(), core::kKeepErrno};
     }));
 }

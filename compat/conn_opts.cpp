@@ -2,6 +2,7 @@
 //
 // nopoll_conn_opts.h and the options part of nopoll_ext.h (spec: connection.md section 1).
 #include "boundary.hpp"
+#include "core/c_enum.hpp"
 #include "core/face.hpp"
 #include "core/options.hpp"
 #include "undeclared.hpp"
@@ -78,7 +79,7 @@ void nopoll_conn_opts_ssl_peer_verify(noPollConnOpts* opts, nopoll_bool verify) 
 
 void nopoll_conn_opts_set_ssl_protocol(noPollConnOpts* opts, noPollSslProtocol ssl_protocol) {
     if (opts != nullptr) {
-        Options::from(*opts).set_ssl_protocol(ssl_protocol);
+        Options::from(*opts).set_ssl_protocol(core::number_of(ssl_protocol));
     }
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // nopoll_ctx.h: contexts, their registry, certificates and handlers.
 #include "boundary.hpp"
+#include "core/c_enum.hpp"
 #include "core/context.hpp"
 #include "core/log.hpp"
 #include "result.hpp"
@@ -165,7 +166,7 @@ void nopoll_ctx_set_handshake_timeout(noPollCtx* ctx, long microseconds) {
 
 nopoll_bool nopoll_ctx_set_io_engine(noPollCtx* ctx, noPollIoEngineType type) {
     if (ctx == nullptr) return nopoll_false;
-    const int number = static_cast<int>(type);
+    const int number = core::number_of(type);
     if (number < NOPOLL_IO_ENGINE_DEFAULT || number > NOPOLL_IO_ENGINE_EPOLL) return nopoll_false;
     Context& context = Context::from(*ctx);
     context.engine_type.store(number);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 // nopoll_io.h and the exported handlers of the select engine (spec: context-and-loop.md section 9).
+#include "core/c_enum.hpp"
 #include "core/face.hpp"
 #include "core/io_engine.hpp"
 #include "undeclared.hpp"
@@ -9,7 +10,7 @@ using namespace nopoll;
 extern "C" {
 
 noPollIoEngine* nopoll_io_get_engine(noPollCtx* ctx, noPollIoEngineType engine_type) {
-    return core::make_io_engine(ctx, engine_type);
+    return core::make_io_engine(ctx, core::number_of(engine_type));
 }
 
 void nopoll_io_release_engine(noPollIoEngine* engine) {

@@ -4,6 +4,7 @@
 
 #include "boundary.hpp"
 #include "core/accept.hpp"
+#include "core/c_enum.hpp"
 #include "core/log.hpp"
 #include "net/listen.hpp"
 #include "result.hpp"
@@ -22,16 +23,16 @@ bool is_set(const char* text) {
     return text != nullptr && *text != '\0';
 }
 
-bool is_known(noPollTransport transport) {
+bool is_known(int transport) {
     return transport == NOPOLL_TRANSPORT_IPV4 || transport == NOPOLL_TRANSPORT_IPV6;
 }
 
-net::Family family_of(noPollTransport transport) {
+net::Family family_of(int transport) {
     return transport == NOPOLL_TRANSPORT_IPV6 ? net::Family::v6 : net::Family::v4;
 }
 
-noPollConn* new_listener(noPollCtx* ctx, noPollTransport transport, noPollConnOpts* opts,
-                         const char* host, const char* port, bool tls) {
+noPollConn* new_listener(noPollCtx* ctx, int transport, noPollConnOpts* opts, const char* host,
+                         const char* port, bool tls) {
     if (ctx == nullptr || !is_set(host) || !is_set(port) || !is_known(transport)) {
         NOPOLL_LOG(ctx, NOPOLL_LEVEL_CRITICAL, "a listener needs a host, a port and a transport");
         if (opts != nullptr) Options::from(*opts).release_if_needed();
@@ -90,24 +91,25 @@ noPollConn* nopoll_listener_tls_new_opts6(noPollCtx* ctx, noPollConnOpts* opts, 
 noPollConn* __nopoll_listener_new_opts_internal(noPollCtx* ctx, noPollTransport transport,
                                                 noPollConnOpts* opts, const char* host,
                                                 const char* port) {
-    return new_listener(ctx, transport, opts, host, port, false);
+    return new_listener(ctx, core::number_of(transport), opts, host, port, false);
 }
 
 noPollConn* __nopoll_listener_tls_new_opts_internal(noPollCtx* ctx, noPollTransport transport,
                                                     noPollConnOpts* opts, const char* host,
                                                     const char* port) {
-    return new_listener(ctx, transport, opts, host, port, true);
+    return new_listener(ctx, core::number_of(transport), opts, host, port, true);
 }
 
 int __nopoll_listener_sock_listen_internal(noPollCtx* ctx, noPollTransport transport,
                                            const char* host, const char* port) {
     if (ctx == nullptr || host == nullptr || !is_set(port)) return -2;
-    if (!is_known(transport)) return -1;
+    const int number = core::number_of(transport);
+    if (!is_known(number)) return -1;
     return compat::to_c(boundary(core::CallResult{-1, ENOMEM}, [&]() -> core::CallResult {
         int error = 0;
-        net::UniqueFd fd = core::open_listening_socket(Context::from(*ctx), family_of(transport),
-                                                       host, port, error);
-        if (!fd.valid()) return {-1, error};
+        net::UniqueFd fd =
+            core::open_listening_socket(Context::from(*ctx), family_of(number), host, port, error);
+        if (!fd.valid()) return {-1, error != 0 ? error : core::kKeepErrno};
         return {fd.release(), core::kKeepErrno};
     }));
 }

@@ -4,6 +4,7 @@
 #include "core/log.hpp"
 
 #include "core/atomic_field.hpp"
+#include "core/c_enum.hpp"
 #include "core/face.hpp"
 
 using namespace nopoll;
@@ -14,7 +15,7 @@ void __nopoll_log(noPollCtx* ctx, const char* /*function_name*/, const char* fil
                   noPollDebugLevel level, const char* message, ...) {
     va_list arguments;
     va_start(arguments, message);
-    core::log_write_list(ctx, level, file, line, message, arguments);
+    core::log_write_list(ctx, core::number_of(level), file, line, message, arguments);
     va_end(arguments);
 }
 

@@ -2,6 +2,7 @@
 //
 // nopoll_msg.h: messages (spec: messages-logging-utils.md section 1).
 #include "boundary.hpp"
+#include "core/c_enum.hpp"
 #include "core/face.hpp"
 #include "core/message.hpp"
 
@@ -41,7 +42,7 @@ long nopoll_msg_get_payload_size(noPollMsg* msg) {
 }
 
 noPollOpCode nopoll_msg_opcode(noPollMsg* msg) {
-    return msg == nullptr ? NOPOLL_UNKNOWN_OP_CODE : static_cast<noPollOpCode>(msg->op_code);
+    return msg == nullptr ? NOPOLL_UNKNOWN_OP_CODE : core::enum_of<noPollOpCode>(msg->op_code);
 }
 
 nopoll_bool nopoll_msg_is_final(noPollMsg* msg) {

@@ -71,7 +71,7 @@ void nopoll_conn_opts_set_reuse(noPollConnOpts* opts, nopoll_bool reuse);
  *
  * @param opts              the options.
  * @param certificate       PEM file, the certificate first, intermediate ones may follow; or NULL.
- * @param private_key       PEM file with its key; or NULL.
+ * @param private_key       PEM file with its key, not encrypted; or NULL.
  * @param chain_certificate PEM file with (further) intermediate certificates, sent after those of
  *                          certificate; or NULL.
  * @param ca_certificate    PEM file with authorities to trust in addition to the system's, where

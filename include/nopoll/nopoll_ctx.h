@@ -114,7 +114,7 @@ noPollConn* nopoll_ctx_foreach_conn(noPollCtx* ctx, noPollForeachConn visitor, n
  * @param ctx              the context.
  * @param server_name      host name the entry is for; NULL for the default entry.
  * @param certificate_file PEM file, the certificate first, intermediate ones may follow.
- * @param private_key      PEM file with its key.
+ * @param private_key      PEM file with its key, not encrypted.
  * @param chain_file       PEM file with (further) intermediate certificates, which are sent after
  *                         those of certificate_file; NULL for none.
  * @return 1; 0 when ctx, certificate_file or private_key is NULL or memory is short.

@@ -187,7 +187,8 @@ typedef void (*noPollLogHandler)(noPollCtx* ctx, noPollDebugLevel level, const c
  * @param is_client nopoll_true for a client, nopoll_false for an accepted connection.
  * @return a new SSL_CTX, whose reference passes to the connection and is freed with it.
  *         Certificates, CA files and peer verification of opts are applied to it afterwards, the
- *         TLS version is not. NULL: the TLS set-up has failed and the connection ends.
+ *         TLS version is not; encrypted keys need its password callback. NULL: the TLS set-up has
+ *         failed and the connection ends.
  */
 typedef noPollPtr (*noPollSslContextCreator)(noPollCtx* ctx, noPollConn* conn, noPollConnOpts* opts,
                                              nopoll_bool is_client, noPollPtr user_data);

@@ -110,7 +110,7 @@ noPollConn* nopoll_listener_tls_new_opts6(noPollCtx* ctx, noPollConnOpts* opts, 
  *
  * @param listener    the listener.
  * @param certificate PEM file, the certificate first, intermediate ones may follow.
- * @param private_key PEM file with its key.
+ * @param private_key PEM file with its key, not encrypted.
  * @param chain_file  PEM file with (further) intermediate certificates, which are sent; NULL for
  *                    none.
  * @return 1; 0, with nothing changed, when listener, certificate or private_key is NULL or a file

@@ -79,7 +79,7 @@ Connection* ClientBuilder::create(Context& context, const ClientRequest& request
         fd = open_connecting_socket(context, complete.family, complete.host_ip, complete.host_port,
                                     complete.options, error);
         if (!fd.valid()) {
-            errno = error;
+            if (error != 0) errno = error;  // the resolver has no errno
             return nullptr;
         }
     }

@@ -157,6 +157,7 @@ public:
     int pending_write_bytes();
     CallResult complete_pending_write();
     CallResult flush_writes(long timeout_us, int previous);
+    int descriptor_to_watch();
     CallResult plain_send(std::span<const char> bytes);
     CallResult plain_receive(std::span<char> buffer);
     CallResult tls_send(std::span<const char> bytes);
@@ -315,6 +316,7 @@ private:
     std::optional<protocol::MaskingKey> next_mask_key();
     void update_write_interest();
     void push_locked();
+    bool holds_back() const;
 
     // ending
     bool send_close_frame_locked(Lock& lock, std::span<const std::byte> body);
@@ -338,7 +340,7 @@ private:
     std::atomic<std::int64_t> accept_paused_until_us_{0};
     std::atomic<std::uint64_t> freed_at_pause_{0};
 
-    // Listener family tree, guarded by the context's lock.
+    // Listener family tree, with one lock for all contexts (context.cpp).
     Connection* first_child_ = nullptr;
     Connection* next_sibling_ = nullptr;
     Connection* previous_sibling_ = nullptr;
@@ -381,10 +383,11 @@ private:
     bool batching_ = false;                   // corked: replies are gathered until the turn ends
     bool close_sent_ = false;
     bool queue_full_logged_ = false;
-    std::atomic<bool> program_wrote_{false};    // nopoll_conn_default_send during on_open
-    std::atomic<bool> more_follows_{false};     // dispatch: another complete frame is at hand
-    bool kernel_holds_ = false;                 // the last write said MSG_MORE
-    std::unique_ptr<net::MaskKeys> mask_keys_;  // clients, and raw frames that ask for a mask
+    std::atomic<bool> program_wrote_{false};      // nopoll_conn_default_send during on_open
+    std::atomic<bool> more_follows_{false};       // dispatch: another complete frame is at hand
+    std::atomic<bool> handler_held_back_{false};  // the handler that runs has sent, not all is out
+    bool kernel_holds_ = false;                   // the last write said MSG_MORE
+    std::unique_ptr<net::MaskKeys> mask_keys_;    // clients, and raw frames that ask for a mask
 
     // Ending.
     std::atomic<bool> shut_down_{false};

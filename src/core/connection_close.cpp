@@ -47,6 +47,7 @@ void Connection::give_up_descriptor(Ending ending) {
     Linger linger;
     {
         Lock lock(mutex_);
+        shut_down_.store(true);
         if (is_ok() && ending != Ending::descriptor_lost) {
             if (outbox_.queued_bytes() > 0) flush_locked(lock);
             if (ssl != nullptr && !tls_handshaking_) net::tls_close_notify(ssl);

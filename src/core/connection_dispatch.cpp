@@ -2,8 +2,10 @@
 // A connection's turn in a loop: what the wait has to watch, and what is done when it is ready.
 #include "core/connection.hpp"
 
+#include <limits>
 #include <new>
 
+#include "core/c_enum.hpp"
 #include "core/log.hpp"
 
 namespace nopoll::core {
@@ -55,6 +57,7 @@ Connection::Wish Connection::wish() {
 std::int64_t Connection::handshake_deadline_us() const {
     const std::int64_t limit = context_.handshake_timeout_us.load(std::memory_order_relaxed);
     if (role != NOPOLL_ROLE_LISTENER || limit <= 0 || is_open() || !is_ok()) return 0;
+    if (limit > std::numeric_limits<std::int64_t>::max() - accepted_at_us_) return 0;
     return accepted_at_us_ + limit;
 }
 
@@ -92,6 +95,12 @@ void Connection::write_pending() {
 
 void Connection::dispatch(bool writable, std::uint64_t stops_at_start) {
     const ConnectionPin pin(*this);
+    if (role != NOPOLL_ROLE_LISTENER && role != NOPOLL_ROLE_CLIENT) {  // the program has written it
+        NOPOLL_CONN_LOG(*this, NOPOLL_LEVEL_CRITICAL, "role %d is none to be served",
+                        number_of(role));
+        shutdown();
+        return;
+    }
     // Writing needs no claim: a thread that waits for input may wait for the answer to these bytes.
     if (writable) write_pending();
     const ReaderClaim claim(*this);
@@ -149,6 +158,7 @@ void Connection::take_turn(bool read_ahead, std::uint64_t stops_at_start) {
             const bool at_hand = buffered_frame_complete() || decrypted_bytes() > 0;
             input_at_hand_.store(at_hand);
             more_follows_.store(at_hand && read_ahead && ssl == nullptr, std::memory_order_relaxed);
+            handler_held_back_ = false;
             deliver(message);
             if (!turn_goes_on(stops_at_start) || direct_reader_) return;
             break;

@@ -148,7 +148,7 @@ Connection::Progress Connection::tls_accept_step() {
     const SslPostCheck check =
         context_.handler(context_.post_ssl_check, context_.post_ssl_check_data);
     if (check && check.call(&context_, this, SSL_get_SSL_CTX(ssl), ssl, check.data) == 0) {
-        NOPOLL_CONN_LOG(*this, NOPOLL_LEVEL_WARNING, "refused by the program's TLS check");
+        NOPOLL_CONN_LOG(*this, NOPOLL_LEVEL_CRITICAL, "refused by the program's TLS check");
         shutdown();
         return Progress::ended;
     }

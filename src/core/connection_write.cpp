@@ -301,10 +301,12 @@ CallResult Connection::send_frame(const SendRequest& request) {
 CallResult Connection::write_frame(Lock& lock, FrameBytes& frame) {
     if (gathers_locked(frame.size())) {
         outbox_.append(Account::queued, frame.head, frame.body, 0);
+        handler_held_back_ = true;
         return {clamp_int(frame.payload_size), kKeepErrno};
     }
     if (!outbox_.empty()) return keep_rest(lock, frame);
-    const bool more = more_follows_.load(std::memory_order_relaxed);
+    const bool more = holds_back();
+    if (more) handler_held_back_ = true;
     while (frame.sent < frame.size()) {
         const IoResult wrote = write_locked(lock, frame.head_left(), frame.body_left(), more);
         if (wrote.ok()) {
@@ -451,7 +453,7 @@ bool Connection::send_library_frame_locked(Lock& lock, Opcode opcode,
     if (!others_write() && !gathers_locked(left.size())) flush_locked(lock);
     const bool direct = outbox_.empty() && !others_write();
     while (direct && !left.empty()) {
-        const bool more = more_follows_.load(std::memory_order_relaxed) && opcode != Opcode::close;
+        const bool more = holds_back() && opcode != Opcode::close;
         const IoResult wrote = write_locked(lock, left, {}, more);
         if (wrote.status == IoResult::Status::would_block) break;
         if (!wrote.ok()) {
@@ -534,9 +536,25 @@ void Connection::push_locked() {
     if (is_ok()) net::push_tcp(descriptor());
 }
 
+// Other threads are no part of the batch, and do not know how long the handler takes.
+bool Connection::holds_back() const {
+    return more_follows_.load(std::memory_order_relaxed) && read_by_this_thread();
+}
+
+// A handler that asks for the descriptor may be about to wait on it, for the answer to what it has
+// just sent. One that asks before it sends costs the batch nothing.
+int Connection::descriptor_to_watch() {
+    if (handler_held_back_.load(std::memory_order_relaxed) && read_by_this_thread()) {
+        const ConnectionPin pin(*this);
+        finish_batch();
+    }
+    return descriptor();
+}
+
 // The end of a loop's turn, or a handler that begins to wait for an answer.
 void Connection::finish_batch() {
     more_follows_.store(false, std::memory_order_relaxed);
+    handler_held_back_ = false;
     Lock lock(mutex_);
     if (batching_) {
         batching_ = false;

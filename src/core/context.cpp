@@ -3,7 +3,9 @@
 #include "core/context.hpp"
 
 #include <csignal>
+#include <mutex>
 #include <new>
+#include <type_traits>
 
 #include "core/connection.hpp"
 #include "core/exported_state.hpp"
@@ -30,6 +32,10 @@ void neutralise_sigpipe() {
     ::sigemptyset(&harmless.sa_mask);
     ::sigaction(SIGPIPE, &harmless, nullptr);
 }
+
+// Who was accepted by whom. Of all contexts: a program may accept on one context for another.
+constinit std::mutex family_guard;
+static_assert(std::is_trivially_destructible_v<std::mutex>);
 
 // At the end of a context nobody runs a loop any more: closed connections may still owe their
 // peers some bytes, for which this much time is given.
@@ -158,7 +164,7 @@ Connection* Context::for_each(noPollForeachConn visit, noPollPtr data) {
 }
 
 void Context::adopt_child(Connection& new_listener, Connection& child) {
-    const std::lock_guard guard(mutex_);
+    const std::lock_guard guard(family_guard);
     store_field<noPollConn*>(child.listener, &new_listener);
     child.previous_sibling_ = nullptr;
     child.next_sibling_ = new_listener.first_child_;
@@ -167,7 +173,7 @@ void Context::adopt_child(Connection& new_listener, Connection& child) {
 }
 
 void Context::detach_family(Connection& connection) {
-    const std::lock_guard guard(mutex_);
+    const std::lock_guard guard(family_guard);
     for (Connection* child = connection.first_child_; child != nullptr;) {
         Connection* const next = child->next_sibling_;
         store_field<noPollConn*>(child->listener, nullptr);
@@ -234,6 +240,7 @@ std::unique_ptr<WatchSet> Context::take_watch_set(const Sleeper& sleeper) {
     const std::lock_guard guard(mutex_);
     std::unique_ptr<WatchSet> set = std::move(watch_set_);
     const bool good = set && set->process == net::process_id() && set->sleeper == &sleeper &&
+                      set->engine_type == engine_type.load() &&
                       set->pipe_generation == sleeper.pipe.generation();
     if (!good) return nullptr;
     sets_in_use_.push_back(set.get());

@@ -86,9 +86,9 @@ struct EngineSet {
     }
 };
 
-noPollPtr create_set(noPollIoEngineType type) {
+noPollPtr create_set(int type) {
     try {
-        std::unique_ptr<loop::WaitEngine> engine = loop::make_engine(static_cast<int>(type));
+        std::unique_ptr<loop::WaitEngine> engine = loop::make_engine(type);
         return engine == nullptr ? nullptr : new EngineSet{std::move(engine), {}, {}};
     } catch (const std::bad_alloc&) {
         return nullptr;
@@ -146,7 +146,7 @@ nopoll_bool is_set_in_engine_set(noPollCtx* ctx, int fd, noPollPtr set) {
     return std::binary_search(ready.begin(), ready.end(), fd) ? nopoll_true : nopoll_false;
 }
 
-void fill_in_handlers(noPollIoEngine& engine, noPollIoEngineType type) {
+void fill_in_handlers(noPollIoEngine& engine, int type) {
     if (type == NOPOLL_IO_ENGINE_POLL || type == NOPOLL_IO_ENGINE_EPOLL) {
         engine.create = type == NOPOLL_IO_ENGINE_POLL ? create_poll_set : create_epoll_set;
         engine.destroy = destroy_engine_set;
@@ -164,18 +164,17 @@ void fill_in_handlers(noPollIoEngine& engine, noPollIoEngineType type) {
     engine.is_set = select_handlers::is_set;
 }
 
-bool is_known(noPollIoEngineType type) {
+bool is_known(int type) {
     return type == NOPOLL_IO_ENGINE_DEFAULT || type == NOPOLL_IO_ENGINE_SELECT ||
            type == NOPOLL_IO_ENGINE_POLL || type == NOPOLL_IO_ENGINE_EPOLL;
 }
 
 }  // namespace
 
-noPollIoEngine* make_io_engine(noPollCtx* ctx, noPollIoEngineType type) {
+noPollIoEngine* make_io_engine(noPollCtx* ctx, int type) {
     if (!is_known(type)) {
         NOPOLL_LOG(ctx, NOPOLL_LEVEL_WARNING,
-                   "there is no engine of type %d, the select engine is used instead",
-                   static_cast<int>(type));
+                   "there is no engine of type %d, the select engine is used instead", type);
     }
     auto* const engine = static_cast<noPollIoEngine*>(std::calloc(1, sizeof(noPollIoEngine)));
     if (engine == nullptr) return nullptr;

@@ -22,7 +22,7 @@ nopoll_bool is_set(noPollCtx* ctx, int fd, noPollPtr set);
 
 // malloc'ed, with its set; nullptr when memory or descriptors are short. An unknown type is logged
 // and gives the select engine.
-[[nodiscard]] noPollIoEngine* make_io_engine(noPollCtx* ctx, noPollIoEngineType type);
+[[nodiscard]] noPollIoEngine* make_io_engine(noPollCtx* ctx, int type);
 
 // Calls the destroy handler, if there is one, and frees the object: the program may have made it.
 void release_io_engine(noPollIoEngine* engine);

@@ -22,9 +22,13 @@ net::UniqueFd open_listening_socket(Context& context, net::Family family, const 
     net::ListenResult result =
         net::listen_tcp(family, host, port, load_field(context.backlog), retry);
     error = result.error;
+    // A host of the other family, or one that nobody knows, may be a try of the program.
+    const bool try_of_host =
+        result.failed == net::ListenResult::Step::resolve && std::strcmp(host, "0.0.0.0") != 0;
     if (!result.ok())
-        NOPOLL_LOG(&context, NOPOLL_LEVEL_CRITICAL, "cannot listen on %s port %s: %s",
-                   printable(host).c_str(), printable(port).c_str(), result.reason.c_str());
+        NOPOLL_LOG(&context, try_of_host ? NOPOLL_LEVEL_WARNING : NOPOLL_LEVEL_CRITICAL,
+                   "cannot listen on %s port %s: %s", printable(host).c_str(),
+                   printable(port).c_str(), result.reason.c_str());
     return std::move(result.fd);
 }
 

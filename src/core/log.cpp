@@ -4,6 +4,7 @@
 // make the operation that it reports fail.
 #include "core/log.hpp"
 
+#include "core/c_enum.hpp"
 #include "core/memory.hpp"
 
 #include <array>
@@ -67,18 +68,17 @@ struct LevelText {
     const char* coloured;
 };
 
-LevelText text_of(noPollDebugLevel level) {
+LevelText text_of(int level) {
     switch (level) {
     case NOPOLL_LEVEL_DEBUG: return {"(debug)", "(\x1b[1;32mdebug\x1b[0m) "};
     case NOPOLL_LEVEL_WARNING: return {"(warning)", "(\x1b[1;33mwarning\x1b[0m) "};
     case NOPOLL_LEVEL_CRITICAL: return {"(critical) ", "(\x1b[1;31mcritical\x1b[0m) "};
+    default: return {"", ""};
     }
-    return {"", ""};
 }
 
 // One write for the whole line, so that lines of several threads do not mix.
-void write_console(noPollDebugLevel level, bool coloured, const char* file, int line,
-                   const char* message) {
+void write_console(int level, bool coloured, const char* file, int line, const char* message) {
     const LevelText level_text = text_of(level);
     char* text = nullptr;
     const int size = asprintf(
@@ -101,8 +101,7 @@ void set_log_handler(noPollCtx& ctx, noPollLogHandler handler, noPollPtr data) {
     store_field(ctx.log_handler, handler);
 }
 
-void log_write(noPollCtx* ctx, noPollDebugLevel level, const char* file, int line,
-               const char* format, ...) {
+void log_write(noPollCtx* ctx, int level, const char* file, int line, const char* format, ...) {
     va_list arguments;
     va_start(arguments, format);
     // A handler that throws skips va_end, which does nothing on the platforms of this library.
@@ -110,8 +109,8 @@ void log_write(noPollCtx* ctx, noPollDebugLevel level, const char* file, int lin
     va_end(arguments);
 }
 
-void log_write_list(noPollCtx* ctx, noPollDebugLevel level, const char* file, int line,
-                    const char* format, va_list arguments) {
+void log_write_list(noPollCtx* ctx, int level, const char* file, int line, const char* format,
+                    va_list arguments) {
     if (!log_wanted(ctx)) {
         return;
     }
@@ -133,7 +132,7 @@ void log_write_list(noPollCtx* ctx, noPollDebugLevel level, const char* file, in
     }
     const MallocPtr<char[]> record = format_text("%s:%d %s ", place, line, message);
     if (record) {
-        target.handler(ctx, level, record.get(), target.data);
+        target.handler(ctx, enum_of<noPollDebugLevel>(level), record.get(), target.data);
     }
 }
 

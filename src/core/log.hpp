@@ -23,10 +23,10 @@ namespace nopoll::core {
 void set_log_handler(noPollCtx& ctx, noPollLogHandler handler, noPollPtr data);
 
 // One record. ctx may be nullptr (nothing happens); a nullptr format reads "(null)".
-void log_write(noPollCtx* ctx, noPollDebugLevel level, const char* file, int line,
-               const char* format, ...) __attribute__((format(printf, 5, 6)));
-void log_write_list(noPollCtx* ctx, noPollDebugLevel level, const char* file, int line,
-                    const char* format, va_list arguments) __attribute__((format(printf, 5, 0)));
+void log_write(noPollCtx* ctx, int level, const char* file, int line, const char* format, ...)
+    __attribute__((format(printf, 5, 6)));
+void log_write_list(noPollCtx* ctx, int level, const char* file, int line, const char* format,
+                    va_list arguments) __attribute__((format(printf, 5, 0)));
 
 // Text of a peer for the log: everything but printable ASCII becomes \n, \r, \t, \\ or \xHH.
 [[nodiscard]] std::string printable(std::string_view text);

@@ -23,8 +23,11 @@ constexpr std::int64_t kShortestWaitUs = 10'000;
 constexpr std::int64_t kAcceptPauseUs = 100'000;
 constexpr int kAcceptsPerTurn = 16;
 
-bool out_of_descriptors(int error) {
-    return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+// What the next try would meet again: no descriptors, no memory, or a socket that accepts nobody,
+// because somebody has shut it down or put another one in its place.
+bool calls_for_a_pause(int error) {
+    return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM ||
+           error == EINVAL || error == ENOTSOCK || error == EOPNOTSUPP;
 }
 
 // A turn's reference: the program sees one more while its handlers run.
@@ -84,7 +87,8 @@ CallResult LoopRunner::run(std::int64_t timeout_us) {
     if (outermost_) set_ = context_.take_watch_set(sleeper_);
     if (!set_) {
         set_ = std::make_unique<WatchSet>();
-        set_->engine = loop::make_engine(context_.engine_type.load());
+        set_->engine_type = context_.engine_type.load();
+        set_->engine = loop::make_engine(set_->engine_type);
         if (!set_->engine) return {kLoopFailed, errno};
         set_->process = net::process_id();
         set_->sleeper = &sleeper_;
@@ -236,7 +240,7 @@ void LoopRunner::serve_listener(Connection& listener) {
         const Connection* const accepted =
             Acceptor::accept(context_, listener, AcceptWaiting::never, error);
         if (error == EAGAIN) return;
-        if (accepted == nullptr && out_of_descriptors(error)) {
+        if (accepted == nullptr && calls_for_a_pause(error)) {
             NOPOLL_CONN_LOG(listener, NOPOLL_LEVEL_CRITICAL,
                             "accept failed (%s): pausing for 100 ms", ::strerror(error));
             listener.pause_accepts(net::now_us() + kAcceptPauseUs);

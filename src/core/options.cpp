@@ -4,6 +4,7 @@
 #include "core/options.hpp"
 
 #include "core/atomic_field.hpp"
+#include "core/c_enum.hpp"
 #include "core/c_string.hpp"
 #include "core/memory.hpp"
 
@@ -71,9 +72,9 @@ void Options::set_flag(FlagField field, bool value) {
     store_field(this->*field, value ? nopoll_true : nopoll_false);
 }
 
-void Options::set_ssl_protocol(noPollSslProtocol method) {
+void Options::set_ssl_protocol(int method) {
     const MutexGuard guard(lock_);
-    store_field(ssl_protocol, method);
+    ssl_protocol = enum_of<noPollSslProtocol>(method);
 }
 
 void Options::set_max_frame_size(long bytes) {
@@ -126,7 +127,7 @@ OptionValues Options::values() const {
     values.cookie = owned_copy(cookie);
     values.interface = owned_copy(_interface);
     values.extra_headers = owned_copy(extra_headers);
-    values.ssl_protocol = ssl_protocol;
+    values.ssl_protocol = number_of(ssl_protocol);
     values.reuse = reuse != 0;
     values.verify_peer = disable_ssl_verify == 0;
     values.skip_origin_check = skip_origin_header_check != 0;

@@ -24,7 +24,7 @@ struct OptionValues {
     std::optional<std::string> cookie;
     std::optional<std::string> interface;
     std::optional<std::string> extra_headers;
-    noPollSslProtocol ssl_protocol = NOPOLL_METHOD_TLS_FLEXIBLE;
+    int ssl_protocol = NOPOLL_METHOD_TLS_FLEXIBLE;  // any number of the program's
     bool reuse = false;
     bool verify_peer = false;
     bool skip_origin_check = false;
@@ -55,7 +55,7 @@ public:
 
     void set_text(TextField field, const char* value);
     void set_flag(FlagField field, bool value);
-    void set_ssl_protocol(noPollSslProtocol method);
+    void set_ssl_protocol(int method);
     void set_max_frame_size(long bytes);
     void set_strict(bool strict);
     void set_host_verify(bool verify);

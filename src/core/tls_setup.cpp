@@ -17,7 +17,7 @@ std::string text(const char* value) {
     return value != nullptr ? value : "";
 }
 
-int tls_method(noPollSslProtocol protocol) {
+int tls_method(int protocol) {
     return protocol == NOPOLL_METHOD_TLSV1_2 ? net::kTlsExactly12 : net::kTlsFlexible;
 }
 

@@ -29,6 +29,7 @@ struct WatchSet {
     };
 
     std::unique_ptr<loop::WaitEngine> engine;
+    int engine_type = 0;                // the program may want another kind by the next wait
     std::vector<Watched> watched;       // by slot
     std::vector<std::int32_t> meaning;  // by descriptor: a slot, or one of the constants
     std::vector<int> lingering;

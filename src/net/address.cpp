@@ -2,6 +2,7 @@
 // getaddrinfo(3) with the hints used here.
 #include "net/address.hpp"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -24,7 +25,27 @@ Resolved resolve_with(Family family, const char* host, const char* port, int fla
     return result;
 }
 
+bool is_digit(char c) {
+    return c >= '0' && c <= '9';
+}
+
 }  // namespace
+
+std::optional<std::string> checked_port(std::string_view port) {
+    std::string_view text = port;
+    while (!text.empty() && std::strchr(" \t\n\v\f\r", text.front()) != nullptr) {
+        text.remove_prefix(1);
+    }
+    if (text.empty() || text.front() == '-') return std::nullopt;
+    if (text.front() == '+' && text.size() > 1) text.remove_prefix(1);
+    if (!std::all_of(text.begin(), text.end(), is_digit)) return std::string(port);
+    long value = 0;
+    for (const char digit : text) {
+        value = value * 10 + (digit - '0');
+        if (value > 65535) return std::nullopt;
+    }
+    return std::to_string(value);
+}
 
 Resolved resolve(Family family, const char* host, const char* port) {
     return resolve_with(family, host, port, 0);

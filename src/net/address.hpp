@@ -3,7 +3,9 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 
 #include <netdb.h>
 #include <sys/socket.h>
@@ -26,6 +28,10 @@ struct Resolved {
     int resolver_error = 0;  // EAI_*
     int system_error = 0;    // errno when resolver_error is EAI_SYSTEM
 };
+
+// The port as getaddrinfo shall see it: the resolver itself would wrap numbers above 65535.
+// Nothing: not a valid number. Service names pass unchanged.
+[[nodiscard]] std::optional<std::string> checked_port(std::string_view port);
 
 // Host and port may be names; blocks as long as the resolver does.
 [[nodiscard]] Resolved resolve(Family family, const char* host, const char* port);

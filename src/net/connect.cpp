@@ -53,7 +53,10 @@ ConnectResult connect_address(const addrinfo& address, const char* interface) {
 ConnectResult connect_tcp(Family family, const char* host, const char* port,
                           const char* interface) {
     using Step = ConnectResult::Step;
-    const Resolved found = resolve(family, host, port);
+    const std::optional<std::string> wanted_port = checked_port(port);
+    if (!wanted_port)
+        return failure(Step::resolve, EINVAL, std::string("port out of range: ") + port);
+    const Resolved found = resolve(family, host, wanted_port->c_str());
     if (found.resolver_error != 0) {
         return failure(Step::resolve, found.system_error,
                        std::string("cannot resolve ") + host + " port " + port + ": " +

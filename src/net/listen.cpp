@@ -6,7 +6,6 @@
 #include <cerrno>
 #include <cstring>
 #include <optional>
-#include <string_view>
 
 #include <poll.h>
 #include <sys/socket.h>
@@ -31,28 +30,6 @@ ListenResult failure(Step step, int error, std::string reason) {
 ListenResult failure_of_call(Step step, const char* what) {
     const int error = errno;
     return failure(step, error, std::string(what) + ": " + std::strerror(error));
-}
-
-bool is_digit(char c) {
-    return c >= '0' && c <= '9';
-}
-
-// The port as getaddrinfo shall see it: the resolver itself would wrap numbers above 65535.
-// Nothing: not a valid number. Service names pass unchanged.
-std::optional<std::string> checked_port(std::string_view port) {
-    std::string_view text = port;
-    while (!text.empty() && std::strchr(" \t\n\v\f\r", text.front()) != nullptr) {
-        text.remove_prefix(1);
-    }
-    if (text.empty() || text.front() == '-') return std::nullopt;
-    if (text.front() == '+' && text.size() > 1) text.remove_prefix(1);
-    if (!std::all_of(text.begin(), text.end(), is_digit)) return std::string(port);
-    long value = 0;
-    for (const char digit : text) {
-        value = value * 10 + (digit - '0');
-        if (value > 65535) return std::nullopt;
-    }
-    return std::to_string(value);
 }
 
 Resolved resolve_for_bind(Family family, const char* host, const char* port) {

@@ -17,14 +17,23 @@ namespace nopoll::net {
 namespace {
 
 struct PasswordSource {
-    pem_password_cb* callback = nullptr;  // null: OpenSSL asks on the terminal
+    pem_password_cb* callback = nullptr;
     void* data = nullptr;
 };
 
-PasswordSource password_of(SSL_CTX* context) {
-    if (context == nullptr) return {};
-    return {SSL_CTX_get_default_passwd_cb(context),
-            SSL_CTX_get_default_passwd_cb_userdata(context)};
+int note_and_refuse(char* /*buffer*/, int /*size*/, int /*writing*/, void* asked) {
+    *static_cast<bool*>(asked) = true;
+    return -1;
+}
+
+// Without one of the program's, OpenSSL would ask on the terminal, in the middle of a connection.
+PasswordSource password_of(SSL_CTX* context, bool& asked) {
+    PasswordSource own{note_and_refuse, &asked};
+    if (context == nullptr) return own;
+    pem_password_cb* const callback = SSL_CTX_get_default_passwd_cb(context);
+    void* const data = SSL_CTX_get_default_passwd_cb_userdata(context);
+    // Data alone is the password itself.
+    return callback == nullptr && data == nullptr ? own : PasswordSource{callback, data};
 }
 
 std::string with_reason(const std::string& path, const char* what) {
@@ -130,7 +139,8 @@ bool put_in_place(const Calls& calls, const LoadedCertificate& loaded, std::stri
 
 bool load_certificate(const CertificateFiles& files, SSL_CTX* password_source,
                       LoadedCertificate& out, std::string& error) {
-    const PasswordSource password = password_of(password_source);
+    bool asked = false;
+    const PasswordSource password = password_of(password_source, asked);
     LoadedCertificate loaded;
     loaded.files = files;
     loaded.chain.reset(sk_X509_new_null());
@@ -143,6 +153,7 @@ bool load_certificate(const CertificateFiles& files, SSL_CTX* password_source,
         if (!append_chain(found, loaded)) throw std::bad_alloc();
     }
     if (!files.private_key.empty() && !read_key(files.private_key, password, loaded.key, error)) {
+        if (asked) error = files.private_key + ": the private key is encrypted and has no password";
         return false;
     }
     if (loaded.leaf && loaded.key &&

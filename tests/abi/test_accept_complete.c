@@ -164,6 +164,34 @@ static void accept_complete_checks_its_arguments(void** state) {
     }
 }
 
+/* The number of a connection that has ended may be something else's by now. */
+static void an_ended_connection_does_not_come_back(void** state) {
+    (void)state;
+    for (int closed = 0; closed < 2; closed++) {
+        scene now;
+        begin(&now, NULL);
+        nopoll_ctx_set_on_accept(now.ctx, count_accept, NULL);
+        noPollConn* const conn = nopoll_listener_from_socket(now.ctx, now.server);
+        nopoll_conn_ref(conn);
+        nopoll_conn_ref(conn);
+        if (closed)
+            nopoll_conn_close(conn);
+        else
+            nopoll_conn_shutdown(conn);
+        assert_int_equal(fcntl(now.fd, F_DUPFD, now.server), now.server);
+        assert_int_equal(
+            nopoll_conn_accept_complete(now.ctx, now.listener, conn, now.server, nopoll_false), 0);
+        assert_int_equal(accepts, 0);
+        assert_int_equal(nopoll_conn_is_ok(conn), 0);
+        assert_true(peer_is_open(now.server));
+        if (!closed) nopoll_conn_unref(conn);
+        nopoll_ctx_unregister_conn(now.ctx, conn);
+        nopoll_conn_unref(conn);
+        close(now.server);
+        end(&now);
+    }
+}
+
 static void the_common_part_consumes_options(void** state) {
     (void)state;
     for (int way = 0; way < 3; way++) {
@@ -232,6 +260,7 @@ int main(void) {
         ACCEPT_TEST(accept_complete_takes_any_listener),
         ACCEPT_TEST(accept_complete_leaves_a_refused_connection),
         ACCEPT_TEST(accept_complete_checks_its_arguments),
+        ACCEPT_TEST(an_ended_connection_does_not_come_back),
         ACCEPT_TEST(the_common_part_consumes_options),
         ACCEPT_TEST(a_program_may_share_its_port),
         ACCEPT_TEST(set_socket_changes_the_number_only),

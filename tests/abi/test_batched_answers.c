@@ -4,6 +4,8 @@
  * design.md 4; nopoll_ctx_set_cork in nopoll_ext.h). */
 #include "raw_peer.h"
 
+#include <pthread.h>
+
 enum { kFrames = 16 };
 
 struct plan {
@@ -163,15 +165,72 @@ static void question_goes_out_when_its_sender_reads(enum raw_side side) {
     }
 }
 
+/* One that waits on the descriptor itself, without a call in which the library could notice. */
+static void ask_and_poll(noPollCtx* ctx, noPollConn* conn, noPollMsg* msg, noPollPtr data) {
+    struct dialogue* dialogue = (struct dialogue*)data;
+    (void)ctx;
+    (void)msg;
+    if (dialogue->asked++ > 0) return;
+    assert_int_equal(nopoll_conn_send_text(conn, "question", 8), 8);
+    assert_true(nopoll_conn_socket(conn) >= 0);
+    /* The kernel would give held back bytes up after 200 ms. */
+    dialogue->answered = test_readable(dialogue->peer->fd, 100);
+}
+
+static void* tell(void* data) {
+    return nopoll_conn_send_text((noPollConn*)data, "news", 4) == 4 ? data : NULL;
+}
+
+/* A handler that takes its time does not hold up what another thread sends meanwhile. */
+static void let_another_thread_send(noPollCtx* ctx, noPollConn* conn, noPollMsg* msg,
+                                    noPollPtr data) {
+    struct dialogue* dialogue = (struct dialogue*)data;
+    pthread_t thread;
+    void* result = NULL;
+    (void)ctx;
+    (void)msg;
+    if (dialogue->asked++ > 0) return;
+    assert_int_equal(pthread_create(&thread, NULL, tell, conn), 0);
+    assert_int_equal(pthread_join(thread, &result), 0);
+    assert_non_null(result);
+    dialogue->answered = test_readable(dialogue->peer->fd, 100);
+}
+
+static void check_dialogue(enum raw_side side, noPollOnMessageHandler handler, int cork) {
+    struct raw_peer peer;
+    struct dialogue dialogue = {&peer, 0, 0};
+    raw_open(&peer, side);
+    nopoll_ctx_set_cork(peer.ctx, cork);
+    nopoll_ctx_set_on_msg(peer.ctx, handler, &dialogue);
+    send_batch(&peer, NO_TAIL);
+    nopoll_loop_wait(peer.ctx, 1);
+    assert_int_equal(dialogue.asked, kFrames);
+    assert_true(dialogue.answered);
+    raw_close(&peer);
+}
+
+static void question_goes_out_when_its_sender_polls(enum raw_side side) {
+    check_dialogue(side, ask_and_poll, 0);
+    check_dialogue(side, ask_and_poll, 1);
+}
+
+static void other_threads_do_not_wait_for_the_batch(enum raw_side side) {
+    check_dialogue(side, let_another_thread_send, 0);
+}
+
 RAW_BOTH_SIDES(batches)
 RAW_BOTH_SIDES(batch_of_pings)
 RAW_BOTH_SIDES(question_goes_out_when_its_sender_reads)
+RAW_BOTH_SIDES(question_goes_out_when_its_sender_polls)
+RAW_BOTH_SIDES(other_threads_do_not_wait_for_the_batch)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         RAW_BOTH_TESTS(batches),
         RAW_BOTH_TESTS(batch_of_pings),
         RAW_BOTH_TESTS(question_goes_out_when_its_sender_reads),
+        RAW_BOTH_TESTS(question_goes_out_when_its_sender_polls),
+        RAW_BOTH_TESTS(other_threads_do_not_wait_for_the_batch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -174,6 +174,28 @@ static void missing_arguments_fail(void** state) {
     nopoll_ctx_unref(ctx);
 }
 
+/* A number that is too large does not lead to another port. */
+static void ports_have_a_range(void** state) {
+    (void)state;
+    noPollCtx* const ctx = nopoll_ctx_new();
+    const int listening = peer_listen(4);
+    const int port = atoi(peer_port(listening));
+    char text[32];
+    snprintf(text, sizeof text, "%d", 65536 + port);
+    assert_null(nopoll_conn_new(ctx, "127.0.0.1", text, NULL, NULL, NULL, NULL));
+    assert_null(nopoll_conn_tls_new(ctx, NULL, "127.0.0.1", text, NULL, NULL, NULL, NULL));
+    snprintf(text, sizeof text, "%d", port - 65536);
+    assert_null(nopoll_conn_new(ctx, "127.0.0.1", text, NULL, NULL, NULL, NULL));
+    assert_false(test_readable(listening, 0));
+    assert_int_equal(nopoll_ctx_conns(ctx), 0);
+    snprintf(text, sizeof text, " %d", port);
+    noPollConn* const conn = nopoll_conn_new(ctx, "127.0.0.1", text, NULL, NULL, NULL, NULL);
+    assert_true(nopoll_conn_is_ok(conn));
+    nopoll_conn_close(conn);
+    close(listening);
+    nopoll_ctx_unref(ctx);
+}
+
 static void ports_have_defaults(void** state) {
     (void)state;
     for (int tls = 0; tls < 2; tls++) {
@@ -333,6 +355,7 @@ int main(void) {
         cmocka_unit_test(handed_over_options_are_gone),
         cmocka_unit_test(missing_arguments_fail),
         cmocka_unit_test(ports_have_defaults),
+        cmocka_unit_test(ports_have_a_range),
         cmocka_unit_test(given_sockets_are_used_as_they_are),
         cmocka_unit_test(a_socket_below_zero_means_make_one),
         cmocka_unit_test(lost_sockets_give_a_dead_object),

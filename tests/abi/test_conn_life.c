@@ -3,6 +3,8 @@
  * calls and in the loop, after death, beyond their listener, with the last reference. */
 #include "stream_peer.h"
 
+#include <pthread.h>
+
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define READS_FREED_MEMORY 0
 #else
@@ -217,6 +219,50 @@ static void accepted_connections_outlive_their_listener(void** state) {
     close(fd);
 }
 
+/* Programs have a context for each thread, and one listener whose settings all of them use. */
+static void* accept_for_own_context(void* data) {
+    noPollConn* const listener = (noPollConn*)data;
+    noPollCtx* const ctx = nopoll_ctx_new();
+    noPollConn* kept = NULL;
+    noPollConn* result = NULL;
+    for (int i = 0; i < 1000; i++) {
+        int fds[2];
+        if (socketpair(AF_UNIX, SOCK_STREAM, 0, fds) != 0) return NULL;
+        noPollConn* const conn = nopoll_conn_accept_socket(ctx, listener, fds[0]);
+        close(fds[1]);
+        if (nopoll_conn_get_listener(conn) != listener) return NULL;
+        result = conn;
+        if (i == 999) break;
+        if (kept != NULL) nopoll_conn_close(kept);
+        kept = conn;
+    }
+    nopoll_conn_close(kept);
+    nopoll_ctx_unref(ctx); /* the last connection has it now */
+    return result;
+}
+
+static void a_listener_may_serve_other_contexts(void** state) {
+    (void)state;
+    enum { kThreads = 4 };
+    pthread_t threads[kThreads];
+    void* last[kThreads];
+    noPollCtx* const ctx = nopoll_ctx_new();
+    noPollConn* const listener = nopoll_listener_new(ctx, "127.0.0.1", "0");
+    for (int i = 0; i < kThreads; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, accept_for_own_context, listener), 0);
+    for (int i = 0; i < kThreads; i++)
+        assert_int_equal(pthread_join(threads[i], &last[i]), 0);
+    assert_int_equal(nopoll_ctx_conns(ctx), 1);
+    nopoll_conn_close(listener);
+    nopoll_ctx_unref(ctx);
+    for (int i = 0; i < kThreads; i++) {
+        assert_non_null(last[i]);
+        assert_null(nopoll_conn_get_listener(last[i]));
+        assert_int_equal(nopoll_ctx_ref_count(nopoll_conn_ctx(last[i])), 1);
+        nopoll_conn_close(last[i]);
+    }
+}
+
 /* Real programs ask for the count right after nopoll_conn_close, and rely on 0. That reads freed
  * memory, so sanitizers must not see it. */
 static void the_count_is_zero_right_after_close(void** state) {
@@ -241,6 +287,7 @@ int main(void) {
         cmocka_unit_test(dead_connections_are_dropped_by_the_loop),
         cmocka_unit_test(the_last_unref_closes_silently),
         cmocka_unit_test(accepted_connections_outlive_their_listener),
+        cmocka_unit_test(a_listener_may_serve_other_contexts),
         cmocka_unit_test(the_count_is_zero_right_after_close),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

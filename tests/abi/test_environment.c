@@ -122,6 +122,36 @@ static void the_engine_by_environment(void** state) {
     }
 }
 
+/* Chosen while a wait runs, it is the next wait's. */
+static void look_and_choose_epoll(noPollCtx* ctx, noPollConn* conn, noPollMsg* msg,
+                                  noPollPtr data) {
+    look_at_descriptors(ctx, conn, msg, data);
+    assert_int_equal(nopoll_ctx_set_io_engine(ctx, NOPOLL_IO_ENGINE_EPOLL), 1);
+}
+
+static void the_engine_chosen_in_a_handler(void** state) {
+    (void)state;
+    noPollCtx* const ctx = nopoll_ctx_new();
+    peer_scene scene;
+    int seen = -1;
+    unsigned char frame[16];
+    const size_t size = test_frame(frame, 0x81, 1, "x", 1);
+    nopoll_ctx_ref(ctx);
+    peer_server_scene(&scene, ctx);
+    nopoll_ctx_set_on_msg(ctx, look_and_choose_epoll, &seen);
+    for (int wait = 0; wait < 3; wait++) {
+        seen = -1;
+        test_send_all(scene.fd, frame, size);
+        LOOP_UNTIL(ctx, seen >= 0);
+        assert_int_equal(seen, wait > 0);
+    }
+    nopoll_conn_close(scene.conn);
+    nopoll_conn_close(scene.listener);
+    close(scene.fd);
+    nopoll_ctx_unref(ctx);
+    nopoll_ctx_unref(ctx);
+}
+
 /* --- the send queue --- */
 
 typedef struct {
@@ -312,6 +342,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         ENVIRONMENT_TEST(strict_mode_by_environment),
         ENVIRONMENT_TEST(the_engine_by_environment),
+        ENVIRONMENT_TEST(the_engine_chosen_in_a_handler),
         ENVIRONMENT_TEST(the_send_queue_by_environment),
         ENVIRONMENT_TEST(bad_values_are_reported_once),
         ENVIRONMENT_TEST(good_and_empty_values_are_not_reported),

@@ -82,8 +82,8 @@ static void sock_connect_refuses(void** state) {
     assert_int_equal(__nopoll_conn_sock_connect_opts_internal(ctx, (noPollTransport)0, "127.0.0.1",
                                                               port, options),
                      -1);
-    assert_int_equal(__nopoll_conn_sock_connect_opts_internal(ctx, (noPollTransport)3, "127.0.0.1",
-                                                              port, options),
+    assert_int_equal(__nopoll_conn_sock_connect_opts_internal(ctx, (noPollTransport)4711,
+                                                              "127.0.0.1", port, options),
                      -1);
     nopoll_conn_opts_set_interface(options, "nosuchif0");
     assert_int_equal(nopoll_conn_sock_connect_opts(ctx, "127.0.0.1", port, options), -1);
@@ -96,7 +96,7 @@ static void sock_connect_refuses(void** state) {
 /* --- the body of the creating functions --- */
 
 static void new_common(void** state) {
-    static const int unknown[] = {0, 3, -1};
+    static const int unknown[] = {0, 3, -1, 4711};
     noPollCtx* const ctx = nopoll_ctx_new();
     noPollConnOpts* const options = nopoll_conn_opts_new();
     const int listening = peer_listen(4);

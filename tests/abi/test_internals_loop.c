@@ -118,6 +118,41 @@ static void process_counts_down(void** state) {
     raw_close(&first);
 }
 
+static void count_close(noPollCtx* ctx, noPollConn* conn, noPollPtr data) {
+    (void)ctx, (void)conn;
+    ++*(int*)data;
+}
+
+/* The field is the program's to write; what the loop does not know it does not serve. */
+static void unknown_roles_are_ended(void** state) {
+    (void)state;
+    for (int in_loop = 0; in_loop < 2; in_loop++) {
+        struct raw_peer peer;
+        test_log* const log = (test_log*)calloc(1, sizeof *log);
+        int closed = 0;
+        raw_open(&peer, RAW_ACCEPTED);
+        messages = 0;
+        nopoll_ctx_set_on_msg(peer.ctx, count_message, NULL);
+        nopoll_conn_set_on_close(peer.conn, count_close, &closed);
+        raw_send_text(&peer, "text");
+        raw_wait_arrived(&peer, 10);
+        peer.conn->role = NOPOLL_ROLE_UNKNOWN;
+        nopoll_log_set_handler(peer.ctx, test_log_record, log);
+        if (in_loop)
+            nopoll_loop_wait(peer.ctx, 1);
+        else
+            nopoll_loop_process_data(peer.ctx, peer.conn);
+        assert_int_equal(messages, 0);
+        assert_int_equal(closed, 1);
+        assert_int_equal(log->criticals, 1);
+        assert_false(nopoll_conn_is_ok(peer.conn));
+        nopoll_log_set_handler(peer.ctx, NULL, NULL);
+        peer.conn->role = NOPOLL_ROLE_LISTENER;
+        raw_close(&peer);
+        free(log);
+    }
+}
+
 /* The read step without any engine: the handshake, then what is there; never waiting. */
 static void process_data(void** state) {
     struct raw_peer peer;
@@ -165,7 +200,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(init_makes_an_engine_once), cmocka_unit_test(passes_of_a_server),
         cmocka_unit_test(process_counts_down),       cmocka_unit_test(process_data),
-        cmocka_unit_test(null_is_harmless),
+        cmocka_unit_test(unknown_roles_are_ended),   cmocka_unit_test(null_is_harmless),
     };
     alarm(5 * TEST_LIMIT_MS / 1000);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -178,9 +178,9 @@ static void sock_listen_gives_a_descriptor(void** state) {
     assert_int_equal(nopoll_listener_sock_listen(ctx, "::1", "0"), -1);
     assert_int_equal(nopoll_listener_sock_listen(ctx, "127.0.0.1", "70000"), -1);
     assert_int_equal(
-        __nopoll_listener_sock_listen_internal(ctx, (noPollTransport)0, "127.0.0.1", "0"), -1);
+        __nopoll_listener_sock_listen_internal(ctx, (noPollTransport)4711, "127.0.0.1", "0"), -1);
     assert_null(
-        __nopoll_listener_new_opts_internal(ctx, (noPollTransport)0, NULL, "127.0.0.1", "0"));
+        __nopoll_listener_new_opts_internal(ctx, (noPollTransport)4711, NULL, "127.0.0.1", "0"));
     assert_null(
         __nopoll_listener_tls_new_opts_internal(ctx, (noPollTransport)3, NULL, "127.0.0.1", "0"));
     noPollConn* const tls =

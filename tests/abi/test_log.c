@@ -163,14 +163,14 @@ static void console_lines(void** state) {
         {NOPOLL_LEVEL_DEBUG, 0, "(proc %d): (debug)here.c:12 hello 7\n"},
         {NOPOLL_LEVEL_WARNING, 0, "(proc %d): (warning)here.c:12 hello 7\n"},
         {NOPOLL_LEVEL_CRITICAL, 0, "(proc %d): (critical) here.c:12 hello 7\n"},
-        {3, 0, "(proc %d): here.c:12 hello 7\n"},
+        {4711, 0, "(proc %d): here.c:12 hello 7\n"},
         {NOPOLL_LEVEL_DEBUG, 1,
          ESC "[1;36m(proc %d)" ESC "[0m: (" ESC "[1;32mdebug" ESC "[0m) here.c:12 hello 7\n"},
         {NOPOLL_LEVEL_WARNING, 1,
          ESC "[1;36m(proc %d)" ESC "[0m: (" ESC "[1;33mwarning" ESC "[0m) here.c:12 hello 7\n"},
         {NOPOLL_LEVEL_CRITICAL, 1,
          ESC "[1;36m(proc %d)" ESC "[0m: (" ESC "[1;31mcritical" ESC "[0m) here.c:12 hello 7\n"},
-        {3, 1, ESC "[1;36m(proc %d)" ESC "[0m: here.c:12 hello 7\n"},
+        {4711, 1, ESC "[1;36m(proc %d)" ESC "[0m: here.c:12 hello 7\n"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         noPollCtx* ctx = nopoll_ctx_new();

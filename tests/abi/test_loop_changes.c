@@ -127,6 +127,70 @@ static void echo(noPollCtx* ctx, noPollConn* conn, noPollMsg* msg, noPollPtr dat
                           nopoll_msg_get_payload_size(msg));
 }
 
+/* --- in one pass --- */
+
+static void count_close(noPollCtx* ctx, noPollConn* conn, noPollPtr data) {
+    (void)ctx;
+    (void)conn;
+    ++*(int*)data;
+}
+
+struct pass {
+    noPollConn* victim;
+    int number; /* of its descriptor, which is the program's own by now */
+    int own_end;
+    int messages;
+};
+
+static void close_another(noPollCtx* ctx, noPollConn* conn, noPollMsg* msg, noPollPtr data) {
+    struct pass* pass = (struct pass*)data;
+    int ends[2];
+    (void)ctx;
+    (void)conn;
+    (void)msg;
+    if (pass->messages++ > 0) return;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    nopoll_conn_close(pass->victim);
+    assert_int_equal(fcntl(ends[0], F_DUPFD, pass->number), pass->number);
+    assert_int_equal(write(ends[1], "private", 7), 7);
+    close(ends[0]);
+    pass->own_end = ends[1];
+}
+
+/* All are ready; the first handler closes the last connection, whose number is in use again when
+ * its turn would come. */
+static void closed_by_an_earlier_handler(noPollIoEngineType engine) {
+    struct raw_peer first, second, third;
+    struct pass pass = {NULL, -1, -1, 0};
+    int closes = 0;
+    char text[8] = "";
+    open_with(&first, engine);
+    second = third = first;
+    raw_join(&second, RAW_ACCEPTED);
+    raw_join(&third, RAW_ACCEPTED);
+    pass.victim = third.conn;
+    pass.number = nopoll_conn_socket(third.conn);
+    nopoll_ctx_set_on_msg(first.ctx, close_another, &pass);
+    nopoll_conn_set_on_close(third.conn, count_close, &closes);
+    raw_send_text(&first, "a");
+    raw_send_text(&second, "b");
+    raw_send_text(&third, "c");
+    raw_wait_arrived(&first, 7);
+    raw_wait_arrived(&second, 7);
+    raw_wait_arrived(&third, 7);
+    nopoll_conn_ref(third.conn); /* the test's own goes with the close */
+    assert_int_equal(nopoll_loop_wait(first.ctx, 1), -3);
+    assert_int_equal(pass.messages, 2);
+    assert_int_equal(closes, 1);
+    assert_int_equal(recv(pass.number, text, sizeof text, MSG_DONTWAIT), 7);
+    assert_memory_equal(text, "private", 7);
+    close(pass.number);
+    close(pass.own_end);
+    raw_leave(&third);
+    raw_leave(&second);
+    raw_close(&first);
+}
+
 static void* come_and_go(void* data) {
     struct churn* churn = (struct churn*)data;
     int i;
@@ -168,12 +232,6 @@ static void connections_come_and_go(noPollIoEngineType engine) {
 }
 
 /* --- descriptors closed behind the library's back --- */
-
-static void count_close(noPollCtx* ctx, noPollConn* conn, noPollPtr data) {
-    (void)ctx;
-    (void)conn;
-    ++*(int*)data;
-}
 
 static test_log log_lines;
 
@@ -339,6 +397,7 @@ static void fork_has_its_own_wait(noPollIoEngineType engine) {
 
 ALL_ENGINES(registered_by_another_thread)
 ALL_ENGINES(closed_by_another_thread)
+ALL_ENGINES(closed_by_an_earlier_handler)
 ALL_ENGINES(connections_come_and_go)
 ALL_ENGINES(descriptor_closed_before_the_wait)
 ALL_ENGINES(descriptor_closed_during_the_wait)
@@ -350,6 +409,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         ENGINE_TESTS(registered_by_another_thread),
         ENGINE_TESTS(closed_by_another_thread),
+        ENGINE_TESTS(closed_by_an_earlier_handler),
         ENGINE_TESTS(connections_come_and_go),
         ENGINE_TESTS(descriptor_closed_before_the_wait),
         ENGINE_TESTS(descriptor_closed_during_the_wait),

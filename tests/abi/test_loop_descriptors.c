@@ -158,6 +158,32 @@ static void accepts_go_on_when_a_connection_ends(void** state) {
     accepts_pause(1);
 }
 
+/* Always readable, and nobody there: others are served, and there is one line for each pause. */
+static void a_listener_that_accepts_nobody(void** state) {
+    struct raw_peer peer;
+    long cpu, start;
+    int i;
+    (void)state;
+    raw_open(&peer, RAW_ACCEPTED);
+    nopoll_ctx_set_on_msg(peer.ctx, echo, NULL);
+    memset(&log_lines, 0, sizeof log_lines);
+    nopoll_log_set_handler(peer.ctx, test_log_record, &log_lines);
+    assert_int_equal(shutdown(nopoll_conn_socket(peer.listener), SHUT_RDWR), 0);
+    cpu = cpu_ms();
+    start = test_now_ms();
+    for (i = 0; i < 5; i++) {
+        raw_send_text(&peer, "served");
+        assert_int_equal(nopoll_loop_wait(peer.ctx, 60000), -3);
+        RAW_EXPECT_TEXT(&peer, "served");
+    }
+    assert_true(cpu_ms() - cpu < 150);
+    assert_true(log_lines.criticals >= 1);
+    assert_true(log_lines.criticals <= 1 + (test_now_ms() - start) / 100);
+    assert_true(nopoll_conn_is_ok(peer.listener));
+    nopoll_log_set_handler(peer.ctx, NULL, NULL);
+    raw_close(&peer);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(many_connections_select),
@@ -165,6 +191,7 @@ int main(void) {
         cmocka_unit_test(many_connections_epoll),
         cmocka_unit_test(accepts_go_on_after_the_pause),
         cmocka_unit_test(accepts_go_on_when_a_connection_ends),
+        cmocka_unit_test(a_listener_that_accepts_nobody),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

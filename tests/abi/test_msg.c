@@ -96,6 +96,8 @@ static void fields_written_by_the_program_count(void** state) {
     msg->payload_size = 3;
     assert_string_equal((const char*)nopoll_msg_get_payload(msg), "bye");
     assert_int_equal(nopoll_msg_get_payload_size(msg), 3);
+    msg->op_code = 4711;
+    assert_int_equal(nopoll_msg_opcode(msg), 4711);
     nopoll_msg_unref(msg); /* frees the replacement */
 }
 

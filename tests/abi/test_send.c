@@ -39,6 +39,7 @@ static void refused_arguments(enum raw_side side) {
     assert_int_equal(RAW_FRAME(peer.conn, nopoll_true, (noPollOpCode)11, 4, text), -1);
     assert_int_equal(RAW_FRAME(peer.conn, nopoll_true, (noPollOpCode)16, 4, text), -1);
     assert_int_equal(RAW_FRAME(peer.conn, nopoll_true, (noPollOpCode)-1, 4, text), -1);
+    assert_int_equal(RAW_FRAME(peer.conn, nopoll_true, (noPollOpCode)4711, 4, text), -1);
     assert_int_equal(RAW_FRAME(peer.conn, nopoll_false, NOPOLL_PING_FRAME, 4, text), -1);
     assert_int_equal(RAW_FRAME(peer.conn, nopoll_true, NOPOLL_PING_FRAME, 126, text), -1);
     assert_int_equal(nopoll_conn_pending_write_bytes(peer.conn), 0);

@@ -68,7 +68,7 @@ static int version_of(noPollCtx* ctx, int method, int lowest, int highest) {
 
 static void versions(void** state) {
     static const int flexible[] = {
-        0, NOPOLL_METHOD_TLSV1, NOPOLL_METHOD_TLSV1_1, NOPOLL_METHOD_TLS_FLEXIBLE, 1, 2, 3,
+        0, NOPOLL_METHOD_TLSV1, NOPOLL_METHOD_TLSV1_1, NOPOLL_METHOD_TLS_FLEXIBLE, 1, 2, 3, 4711,
     };
     noPollCtx* const ctx = nopoll_ctx_new();
     size_t i;

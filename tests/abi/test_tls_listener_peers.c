@@ -163,7 +163,7 @@ static int version_with(int method, int lowest, int highest) {
 
 static void versions(void** state) {
     static const int flexible[] = {
-        0, NOPOLL_METHOD_TLSV1, NOPOLL_METHOD_TLSV1_1, NOPOLL_METHOD_TLS_FLEXIBLE, 1,
+        0, NOPOLL_METHOD_TLSV1, NOPOLL_METHOD_TLSV1_1, NOPOLL_METHOD_TLS_FLEXIBLE, 1, 4711,
     };
     (void)state;
     for (size_t i = 0; i < sizeof flexible / sizeof *flexible; i++) {

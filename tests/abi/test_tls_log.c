@@ -44,6 +44,35 @@ static void expect_line(const char* what, int id, const char* const words[3]) {
     }
 }
 
+/* --- encrypted keys: a library has nobody to ask for the password --- */
+
+static void lock_key(const char* name) {
+    static unsigned char password[] = "sesame";
+    EVP_PKEY* const key = tls_read_key(name);
+    FILE* const file = fopen(tls_path(name, "-locked.key"), "w");
+    assert_non_null(file);
+    assert_int_equal(PEM_write_PrivateKey(file, key, EVP_aes_128_cbc(), password,
+                                          (int)sizeof password - 1, NULL, NULL),
+                     1);
+    assert_int_equal(fclose(file), 0);
+    EVP_PKEY_free(key);
+}
+
+/* Whoever asks gets the answer: there is no terminal, so OpenSSL would read standard input. */
+static int locked_keys(void** state) {
+    static const char answers[] = "sesame\nsesame\nsesame\nsesame\nsesame\nsesame\n";
+    int ends[2];
+    if (tls_certificates(state) != 0) return -1;
+    lock_key("client");
+    lock_key("server");
+    (void)setsid();
+    if (pipe(ends) != 0 || write(ends[1], answers, sizeof answers - 1) < 0) return -1;
+    dup2(ends[0], 0);
+    close(ends[0]);
+    close(ends[1]);
+    return 0;
+}
+
 /* --- clients --- */
 
 enum misbehaviour { GOOD, CUT_OFF, DEMANDING };
@@ -123,6 +152,8 @@ static void client_files(void** state) {
          {"other.key", "does not match certificate", "client.pem"}},
         {{"client.pem", "none.key", NULL, NULL}, {"none.key", "No such file", NULL}},
         {{"client.pem", "junk.key", NULL, NULL}, {"junk.key", "no usable private key", NULL}},
+        {{"client.pem", "client-locked.key", NULL, NULL},
+         {"client-locked.key", "encrypted and has no password", NULL}},
         {{"none.pem", "client.key", NULL, NULL}, {"none.pem", "No such file", NULL}},
         {{"junk.pem", "client.key", NULL, NULL}, {"junk.pem", "no certificate in this file", NULL}},
         {{"client.pem", "client.key", "junk.pem", NULL},
@@ -252,6 +283,8 @@ static void listener_without_usable_certificate(void** state) {
         {{NULL, NULL, NULL}, {"no certificate is set", NULL, NULL}},
         {{"server.pem", "none.key", NULL}, {"none.key", "No such file", NULL}},
         {{"server.pem", "junk.key", NULL}, {"junk.key", "no usable private key", NULL}},
+        {{"server.pem", "server-locked.key", NULL},
+         {"server-locked.key", "encrypted and has no password", NULL}},
         {{"server.pem", "other.key", NULL},
          {"other.key", "does not match certificate", "server.pem"}},
         {{"none.pem", "server.key", NULL}, {"none.pem", "No such file", NULL}},
@@ -414,5 +447,5 @@ int main(void) {
         cmocka_unit_test(listener_and_refusing_clients),
         cmocka_unit_test(listener_refused_by_the_program),
     };
-    return cmocka_run_group_tests(tests, tls_certificates, tls_certificates_gone);
+    return cmocka_run_group_tests(tests, locked_keys, tls_certificates_gone);
 }

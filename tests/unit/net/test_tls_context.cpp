@@ -271,11 +271,13 @@ void passphrase_callback_of_the_program_is_used(void**) {
     std::string error;
     char right[] = "sesame";
     char wrong[] = "barley";
-    for (char* phrase : {right, wrong}) {
-        const SslCtxPtr own(SSL_CTX_new(TLS_server_method()));
-        SSL_CTX_set_default_passwd_cb(own.get(), password);
-        SSL_CTX_set_default_passwd_cb_userdata(own.get(), phrase);
-        assert_int_equal(apply_tls_settings(own.get(), settings, error), phrase == right);
+    for (const bool callback : {true, false}) {  // false: OpenSSL takes the data for the password
+        for (char* phrase : {right, wrong}) {
+            const SslCtxPtr own(SSL_CTX_new(TLS_server_method()));
+            if (callback) SSL_CTX_set_default_passwd_cb(own.get(), password);
+            SSL_CTX_set_default_passwd_cb_userdata(own.get(), phrase);
+            assert_int_equal(apply_tls_settings(own.get(), settings, error), phrase == right);
+        }
     }
 }
 
