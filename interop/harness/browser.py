@@ -159,7 +159,7 @@ async def check(world, stack, tab, transport, proxy):
     for feature, fault in await show_page(world, tab, transport, wanted):
         if feature == "close-rcvd" and fault is None:
             try:
-                await server.line(CLOSE_RCVD, 10)
+                await server.line(CLOSE_RCVD, 30)
             except Ended as error:
                 fault = str(error)
         world.results.add(row, feature, fault)
