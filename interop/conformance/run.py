@@ -149,6 +149,8 @@ def main():
     os.makedirs(arguments.artefacts, exist_ok=True)
     report = Report([case for case in all_cases(arguments.short) if wanted(case, arguments.only)])
     skipped, faults = asyncio.run(run(arguments, report))
+    if not arguments.only:
+        faults += ["the list: group %s is not complete" % group for group in report.lacking()]
     lines = [*report.summary(), *("SKIP " + reason for reason in skipped)]
     with open(os.path.join(arguments.artefacts, "conformance.json"), "w",
               encoding="utf-8") as file:
