@@ -8,6 +8,7 @@ import random
 import socket
 
 LIMIT_S = 90
+END_S = 30
 PORT_RANGE = "/proc/sys/net/ipv4/ip_local_port_range"
 FIRST_PORT = 10000
 
@@ -111,7 +112,7 @@ class Process:
             with contextlib.suppress(ProcessLookupError):
                 self.process.terminate()
         try:
-            await asyncio.wait_for(asyncio.shield(self._reader), 10)
+            await asyncio.wait_for(asyncio.shield(self._reader), END_S)
         except asyncio.TimeoutError:
             self.log("  %s[%d] does not end, killed" % (self.name, self.process.pid))
             with contextlib.suppress(ProcessLookupError):

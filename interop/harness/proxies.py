@@ -26,7 +26,7 @@ IDLE_S = 2  # after which the proxies end a connection under /idle/
 TRIES = 5
 
 
-async def connects(port, limit_s=10):
+async def connects(port, limit_s=LIMIT_S):
     """waits until somebody listens on the port"""
     deadline = time.monotonic() + limit_s
     while True:
