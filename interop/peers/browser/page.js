@@ -168,7 +168,11 @@ const checks = {
     },
 };
 // Behind a proxy that forwards what the page sends.
-checks["nginx"] = checks["text"];
+checks["nginx"] = async (base) => {
+    for (const name of ["text", "binary", "sizes", "frag-sent", "close-sent", "subproto", "headers",
+                        "refused"])
+        await checks[name](base);
+};
 // The server's certificate is of an unknown authority.
 checks["tls-bad"] = checks["refused"];
 
