@@ -47,6 +47,10 @@ cpp_peer() {
 }
 
 node_peer() {
+    if [ -d "$folder/node/node_modules/ws" ] &&
+        cmp -s peers/node/package-lock.json "$folder/node/package-lock.json"; then
+        return
+    fi
     rm -rf "$folder/node"
     mkdir -p "$folder/node"
     if ! command -v npm >/dev/null; then
@@ -54,8 +58,12 @@ node_peer() {
         return
     fi
     cp peers/node/package.json peers/node/package-lock.json "$folder/node"
-    (cd "$folder/node" && npm ci --ignore-scripts --no-audit --no-fund) ||
+    # A registry that does not answer is not waited for for long.
+    if ! (cd "$folder/node" && npm ci --ignore-scripts --no-audit --no-fund --prefer-offline \
+        --fetch-retries=1 --fetch-timeout=30000); then
+        rm -rf "$folder/node/node_modules"
         echo "the npm package ws could not be installed" >"$folder/node.skipped"
+    fi
 }
 
 for peer in "$@"; do

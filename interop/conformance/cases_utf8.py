@@ -10,7 +10,6 @@ MIXED = "Hello-µ@ßöäüàá-UTF-8!!".encode()
 SURROGATE = GREEK + b"\xed\xa0\x80" + b"edited"
 # The first octets of a bad sequence are still good: it becomes one at \x90.
 TOO_HIGH = (GREEK + b"\xf4", b"\x90", b"\x80\x80" + b"edited")
-FAST_S = 2.0
 
 
 def fragments(*parts):
@@ -45,7 +44,7 @@ def _basic():
 def _fail_fast():
     """the connection has to fail at the first octet that cannot be right, before the rest comes"""
     def waits(link, rest):
-        if link.quiet(FAST_S):
+        if link.quiet(link.patience_s):
             rest(link)
             return LAX
         return None

@@ -30,6 +30,7 @@ class Link:
         self.is_client = is_client  # the tester's role: it masks when it is the client
         self.until = time.monotonic() + limit_s
         self.chop = None  # send in pieces of so many bytes
+        self.patience_s = 2.0  # for what has to happen at once
         self.events = []
         self.close = self.ended = self.fault = None
         self.close_sent = False

@@ -18,7 +18,7 @@ import tempfile
 
 import certificates
 from peers import PushingServer, serve_client, talk_to_server
-from programs import Program, any_free_port, port_is_free
+from programs import Program, free_port, port_is_free
 from report import Report, expect, side
 
 USUAL_PORT = 1234
@@ -54,7 +54,7 @@ class Demo:
     async def plain_server(self):
         port = USUAL_PORT
         if self.any_port or not port_is_free(port):
-            port = any_free_port()
+            port = free_port()
         title("1. A noPoll echo server in C, a Python client, ws:// (port %d%s)" % (
             port, "" if self.any_port or port == USUAL_PORT else ", because 1234 is taken"))
         arguments = [] if port == USUAL_PORT else [port]
@@ -70,7 +70,7 @@ class Demo:
                 await serve_client(self.report, server, program, "C client, ws", "connected")
 
     async def tls_server(self, authority, certificate, key):
-        port = any_free_port()
+        port = free_port()
         title("3. The echo server over TLS, a Python client that verifies it, wss://")
         async with self.program("tls_server", port, certificate, key) as program:
             if await self.started("C server, wss", program, port):
@@ -102,7 +102,7 @@ class Demo:
     async def same_binary(self):
         title("6. The server of part 1 once more, the same file: which library does it load?")
         path = os.path.join(self.programs, "server")
-        port = any_free_port()
+        port = free_port()
         async with self.program("server", port) as program:
             async with self.report.exchange("the unchanged program loads this libnopoll.so.0"):
                 await program.listens_on(port)

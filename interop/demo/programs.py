@@ -9,7 +9,12 @@ import contextlib
 import os
 import pty
 import socket
+import sys
 import tty
+
+sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from harness.process import free_port  # noqa: E402  pylint: disable=wrong-import-position
 
 
 def port_is_free(port):
@@ -20,12 +25,6 @@ def port_is_free(port):
         except OSError:
             return False
     return True
-
-
-def any_free_port():
-    with socket.socket() as probe:
-        probe.bind(("0.0.0.0", 0))
-        return probe.getsockname()[1]
 
 
 class Program:

@@ -22,6 +22,7 @@ FEATURES = ["text", "binary", "sizes", "16MiB", "frag-sent", "close-sent", "clos
             "headers", "refused", "push", "many"]
 TYPES = {".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
 START_S, RUN_S = 60, 180
+PNG = b"\x89PNG\r\n\x1a\n"
 
 
 async def serve_files(folder, tls):
@@ -145,8 +146,11 @@ async def show_page(world, tab, transport, wanted):
         results = await tab.evaluate("runChecks(%s)" % json.dumps(wanted))
         shot = await tab.call("Page.captureScreenshot", format="png")
         text = await tab.evaluate("document.body.innerText")
+    picture = base64.b64decode(shot["data"])
+    if not picture.startswith(PNG) or any(feature not in text for feature, _ in wanted):
+        raise RuntimeError("the page or its picture does not show the checks: %s" % text)
     with open(os.path.join(world.artefacts, "browser-%s.png" % transport), "wb") as file:
-        file.write(base64.b64decode(shot["data"]))
+        file.write(picture)
     with open(os.path.join(world.artefacts, "browser-%s.txt" % transport), "w",
               encoding="utf-8") as file:
         file.write(text + "\n")
@@ -159,7 +163,7 @@ async def check(world, stack, tab, transport, proxy):
     for feature, fault in await show_page(world, tab, transport, wanted):
         if feature == "close-rcvd" and fault is None:
             try:
-                await server.line(CLOSE_RCVD, 10)
+                await server.line(CLOSE_RCVD, 30)
             except Ended as error:
                 fault = str(error)
         world.results.add(row, feature, fault)

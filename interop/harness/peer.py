@@ -9,12 +9,17 @@ from .process import Ended, Process, free_port, has_ipv6
 
 CLOSE_RCVD = "closed /echo?close-rcvd 4002 bye, zażółć"
 CLOSE_SENT = "closed /echo?close-sent 3001 done, zażółć"
+CLOSES_WITH = "closes with "  # a client says so before it sends a Close frame
+CODES_SENT = ["closed /echo?codes-sent %d code %d" % (code, code) for code in (
+    1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 3000, 4999)]
 RESULT = re.compile(r"(ok|fail) ([^ :]+)(?:: (.*))?$")
 
 BASIC = ["text", "binary", "sizes", "16MiB", "frag-sent", "frag-rcvd", "ping-sent", "ping-rcvd",
          "close-sent", "close-rcvd", "subproto", "headers", "refused", "push"]
 CLIENT_FEATURES = BASIC + ["many"]  # of a peer that is the client
 SERVER_FEATURES = BASIC + ["many"]  # of a peer that is the server
+# Of a peer whose programs may close with any code.
+ALL_CODES = SERVER_FEATURES + ["codes-sent", "codes-rcvd"]
 
 
 # "limit" works with frames that every peer writes at once. Of a longer one the listener reads
@@ -77,12 +82,13 @@ class Checks:
             name = (names or {}).get(feature, feature)
             self.world.results.add(row, name, fault)
 
-    async def closed_line(self, row, feature, process, start):
+    async def closed_lines(self, row, feature, process, *starts):
         """a Close frame is right only if the other side saw the same"""
         if self.world.results.rows[row].get(feature, "") is not None:
             return
         try:
-            await process.line(start, 10)
+            for start in starts:
+                await process.line(start, 30)
         except Ended as error:
             self.world.results.add(row, feature, str(error))
 
@@ -117,7 +123,9 @@ class Checks:
                                self.peer.environment) as client:
                 await self.add_run(row, client, wanted)
             if "close-rcvd" in wanted:
-                await self.closed_line(row, "close-rcvd", server, CLOSE_RCVD)
+                await self.closed_lines(row, "close-rcvd", server, CLOSE_RCVD, *(
+                    "closed /echo?close-rcvd " + line.removeprefix(CLOSES_WITH)
+                    for line in client.lines if line.startswith(CLOSES_WITH)))
             if transport == "wss":
                 await self.refuses_stranger(row, port)
             await self.clean_exit(row, server)
@@ -158,7 +166,9 @@ class Checks:
                 self.world.results.add(row, "exit", None if client.process.returncode in (0, 1)
                                        else "status %s" % client.process.returncode)
             if "close-sent" in wanted:
-                await self.closed_line(row, "close-sent", server, CLOSE_SENT)
+                await self.closed_lines(row, "close-sent", server, CLOSE_SENT)
+            if "codes-sent" in wanted:
+                await self.closed_lines(row, "codes-sent", server, *CODES_SENT)
         if self.peer.ipv6 and has_ipv6():
             async with self.server_process("::1", transport) as server:
                 port = await server.line("listening ")

@@ -4,25 +4,56 @@ its own process id."""
 import asyncio
 import contextlib
 import os
+import random
 import socket
 
 LIMIT_S = 90
+END_S = 30
+PORT_RANGE = "/proc/sys/net/ipv4/ip_local_port_range"
+FIRST_PORT = 10000
 
 
 class Ended(Exception):
     """a program has ended, or said nothing in time, where a line was waited for"""
 
 
-def free_port(family=socket.AF_INET):
-    """a port that nobody listens on now, for peers that cannot choose one themselves"""
+def _first_ephemeral():
+    try:
+        with open(PORT_RANGE, encoding="ascii") as file:
+            return int(file.read().split()[0])
+    except (OSError, ValueError):
+        return 32768
+
+
+def _bind(family, port):
     with socket.socket(family) as probe:
-        probe.bind(("::1" if family == socket.AF_INET6 else "127.0.0.1", 0))
+        probe.bind(("::1" if family == socket.AF_INET6 else "127.0.0.1", port))
         return probe.getsockname()[1]
+
+
+def free_port(family=socket.AF_INET):
+    """a port that nobody listens on now, for programs that cannot choose one themselves
+
+    It is below those that the kernel hands out: no connection of somebody gets it by chance before
+    its program has it, or while that is restarted.
+    """
+    end = _first_ephemeral()
+    for _ in range(1000 if end > FIRST_PORT + 1000 else 0):
+        port = random.randrange(FIRST_PORT, end)
+        if port not in _given:
+            with contextlib.suppress(OSError):
+                _bind(family, port)
+                _given.add(port)
+                return port
+    return _bind(family, 0)
+
+
+_given = set()
 
 
 def has_ipv6():
     try:
-        free_port(socket.AF_INET6)
+        _bind(socket.AF_INET6, 0)
     except OSError:
         return False
     return True
@@ -81,7 +112,7 @@ class Process:
             with contextlib.suppress(ProcessLookupError):
                 self.process.terminate()
         try:
-            await asyncio.wait_for(asyncio.shield(self._reader), 10)
+            await asyncio.wait_for(asyncio.shield(self._reader), END_S)
         except asyncio.TimeoutError:
             self.log("  %s[%d] does not end, killed" % (self.name, self.process.pid))
             with contextlib.suppress(ProcessLookupError):

@@ -3,10 +3,11 @@
 """
 
 FEATURES = ["text", "binary", "sizes", "16MiB", "frag-sent", "frag-rcvd", "ping-sent", "ping-rcvd",
-            "close-sent", "close-rcvd", "subproto", "headers", "refused", "origin", "limit", "push",
-            "many", "ipv6", "tls-bad", "exit"]
+            "close-sent", "close-rcvd", "codes-sent", "codes-rcvd", "subproto", "headers",
+            "refused", "origin", "limit", "push", "many", "ipv6", "tls-bad", "exit"]
 SHORT = {"frag-sent": "frag\nsent", "frag-rcvd": "frag\nrcvd", "ping-sent": "ping\nsent",
          "ping-rcvd": "ping\nrcvd", "close-sent": "close\nsent", "close-rcvd": "close\nrcvd",
+         "codes-sent": "codes\nsent", "codes-rcvd": "codes\nrcvd",
          "subproto": "sub-\nproto", "headers": "head-\ners", "refused": "re-\nfused",
          "tls-bad": "tls\nbad", "binary": "bin-\nary", "origin": "ori-\ngin"}
 

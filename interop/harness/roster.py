@@ -5,13 +5,13 @@ import os
 import shutil
 
 from . import browser, proxies
-from .peer import CLIENT_FEATURES, LIMIT, SERVER_FEATURES, Peer, Skip, without
+from .peer import ALL_CODES, CLIENT_FEATURES, LIMIT, SERVER_FEATURES, Peer, Skip, without
 from .process import run as run_command
 
 
 async def websockets(world):
     engines = [(engine, "many", ["--strict", "--engine", engine]) for engine in ("poll", "epoll")]
-    return world.python_peer("websockets", "websockets_peer.py", extra=[
+    return world.python_peer("websockets", "websockets_peer.py", server_features=ALL_CODES, extra=[
         LIMIT, ("origin", "origin", ["--need-origin"]), *engines])
 
 
@@ -27,7 +27,7 @@ async def aiohttp(world):
     # It cannot send fragments.
     return world.python_peer("aiohttp", "aiohttp_peer.py",
                              client_features=without(CLIENT_FEATURES, "frag-rcvd"),
-                             server_features=without(SERVER_FEATURES, "frag-rcvd"))
+                             server_features=without(ALL_CODES, "frag-rcvd"))
 
 
 async def autobahn(world):
@@ -41,7 +41,7 @@ async def node_ws(world):
         raise Skip(world.why_not("node"))
     command = ["node", os.path.join(world.peers, "node", "peer.js")]
     return Peer("node ws", [*command, "client"], [*command, "server"],
-                environment={"NODE_PATH": modules})
+                server_features=ALL_CODES, environment={"NODE_PATH": modules})
 
 
 def compiled(world, name, program, **more):

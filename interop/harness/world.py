@@ -6,7 +6,7 @@ import sys
 import time
 
 from .peer import Peer, Skip
-from .process import Process
+from .process import Process, has_ipv6
 from .results import Results
 
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -26,6 +26,8 @@ class World:
                                encoding="utf-8")
         self.started = time.monotonic()
         self.results = Results(self.log)
+        if not has_ipv6():
+            self.results.skip("IPv6", "this machine has no address ::1")
         self.folder = self.authority = self.stranger = self.certificate = None
         self.strangers_certificate = None
 

@@ -208,6 +208,54 @@ static const char* check_close_sent(const Server* server) {
     return fault;
 }
 
+static const int codes[] = {1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 3000, 4999, 0};
+
+/* The server closes with each code, and a reason that names it. */
+static const char* check_codes_rcvd(const Server* server) {
+    static char fault[80];
+    const Request request = {.path = "/close"};
+    const int* code;
+
+    for (code = codes, *fault = 0; *code && !*fault; code++) {
+        noPollCtx* ctx = nopoll_ctx_new();
+        noPollConn* conn = open_connection(ctx, server, &request);
+        char text[32];
+
+        snprintf(text, sizeof(text), "%d code %d", *code, *code);
+        if (!conn || !send_message(conn, NOPOLL_TEXT_FRAME, text, (long)strlen(text)) ||
+            !wait_for_end(conn)) {
+            snprintf(fault, sizeof(fault), "the server did not close with %d", *code);
+        } else if (nopoll_conn_get_close_status(conn) != *code ||
+                   !nopoll_conn_get_close_reason(conn) ||
+                   strcmp(nopoll_conn_get_close_reason(conn), strchr(text, ' ') + 1) != 0) {
+            snprintf(fault, sizeof(fault), "closed with %d instead of %d, or another reason",
+                     nopoll_conn_get_close_status(conn), *code);
+        }
+        nopoll_conn_close(conn);
+        nopoll_ctx_unref(ctx);
+    }
+    return *fault ? fault : NULL;
+}
+
+/* As check_close_sent, with each code. */
+static const char* check_codes_sent(const Server* server) {
+    const Request request = {.path = "/echo?codes-sent"};
+    const char* fault = NULL;
+    const int* code;
+
+    for (code = codes; *code && !fault; code++) {
+        noPollCtx* ctx = nopoll_ctx_new();
+        noPollConn* conn = open_connection(ctx, server, &request);
+        char reason[32];
+
+        snprintf(reason, sizeof(reason), "code %d", *code);
+        if (!conn) fault = "not connected";
+        nopoll_conn_close_ext(conn, *code, reason, (int)strlen(reason));
+        nopoll_ctx_unref(ctx);
+    }
+    return fault;
+}
+
 static const char* check_subprotocol(const Server* server) {
     const Request request = {.path = "/echo", .protocols = "superchat, chat"};
     noPollCtx* ctx = nopoll_ctx_new();
@@ -297,6 +345,8 @@ static const struct {
                 {"ping-rcvd", check_ping_rcvd},
                 {"close-sent", check_close_sent},
                 {"close-rcvd", check_close_rcvd},
+                {"codes-sent", check_codes_sent},
+                {"codes-rcvd", check_codes_rcvd},
                 {"subproto", check_subprotocol},
                 {"headers", check_headers},
                 {"refused", check_refused},

@@ -9,6 +9,8 @@
  *     /info       the request, as the getters show it, is sent at once
  *     /push       "update 1" to "update 3" and 256 bytes, one each pass of the loop, unasked
  *     /ping       a ping "are you there", then a text "pinged"
+ *     /waiting    nothing, until there are news
+ *     /news       a text goes to all that are waiting, then back
  *     /refused    no connection: 403
  *
  *     server [--port PORT] [--host ADDRESS] [--6] [--tls CERTIFICATE KEY] [--client-ca FILE]
@@ -28,10 +30,23 @@
 #define FLUSH_US 20000000L
 #define PUSHES 4
 
-typedef enum { ECHO, WHOLE, FRAGMENTS, CLOSE, INFO, PUSH, PING, REFUSED, PATHS } Path;
+typedef enum {
+    ECHO,
+    WHOLE,
+    FRAGMENTS,
+    CLOSE,
+    INFO,
+    PUSH,
+    PING,
+    WAITING,
+    NEWS,
+    REFUSED,
+    PATHS
+} Path;
 
-static const char* const path_names[PATHS] = {"/echo", "/whole", "/fragments", "/close",
-                                              "/info", "/push",  "/ping",      "/refused"};
+static const char* const path_names[PATHS] = {"/echo", "/whole",  "/fragments", "/close",
+                                              "/info", "/push",   "/ping",      "/waiting",
+                                              "/news", "/refused"};
 
 typedef struct {
     Path path;
@@ -126,6 +141,13 @@ static void send_info(noPollConn* conn) {
     send_text(conn, text);
 }
 
+static nopoll_bool tell(noPollCtx* ctx, noPollConn* conn, noPollPtr text) {
+    const Session* session = nopoll_conn_get_hook(conn);
+
+    if (session && session->path == WAITING && nopoll_conn_is_ready(conn)) send_text(conn, text);
+    return nopoll_false;
+}
+
 static void close_as_asked(noPollConn* conn, const char* text) {
     char* reason;
     long code = strtol(text, &reason, 10);
@@ -143,6 +165,10 @@ static void on_message(noPollConn* conn, Session* session, noPollMsg* message,
     case WHOLE: send_whole(conn, opcode, data, size); break;
     case FRAGMENTS: send_fragments(conn, opcode, data, size); break;
     case CLOSE: close_as_asked(conn, data); break;
+    case NEWS:
+        nopoll_ctx_foreach_conn(context, tell, (noPollPtr)data);
+        send_text(conn, data);
+        break;
     default: break;
     }
 }

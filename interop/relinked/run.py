@@ -129,6 +129,23 @@ class Runner:
                         "-lnopoll", *flags, *program.libraries)
         return target
 
+    def folder(self, library):
+        return os.path.abspath(self.libraries[library])
+
+    async def loads(self, executable, library):
+        """the loader takes that LIBRARY and no other"""
+        _, output = await run_command("ldd", executable, env=dict(
+            os.environ, LD_LIBRARY_PATH=self.folder(library)))
+        if "libnopoll.so.0 => %s/" % self.folder(library) not in output:
+            raise Failed("%s would not run with %s:\n%s" % (executable, library, output))
+
+    def builds_differ(self):
+        contents = set()
+        for library in self.libraries:
+            with open(os.path.join(self.folder(library), "libnopoll.so.0"), "rb") as file:
+                contents.add(file.read())
+        return len(contents) == len(self.libraries)
+
     async def run_once(self, program, executable, library):
         """its transcript"""
         import clients  # pylint: disable=import-outside-toplevel
@@ -136,8 +153,9 @@ class Runner:
         from scenario import Run  # pylint: disable=import-outside-toplevel
 
         scenario = getattr(servers if program.name.endswith("_server") else clients, program.name)
-        run = Run([executable], {"LD_LIBRARY_PATH": os.path.abspath(self.libraries[library]),
-                                 "LC_ALL": "C.UTF-8"}, self.certificates, self.log)
+        await self.loads(executable, library)
+        run = Run([executable], {"LD_LIBRARY_PATH": self.folder(library), "LC_ALL": "C.UTF-8"},
+                  self.certificates, self.log)
         try:
             await asyncio.wait_for(scenario(run), 90)
         except Exception as error:  # pylint: disable=broad-except
@@ -220,6 +238,9 @@ def main():
     parser.add_argument("--tables")
     parser.add_argument("programs", nargs="*")
     runner = Runner(parser.parse_args())
+    if not runner.builds_differ():
+        print("FAIL the libraries to be swapped: two are the same file")
+        return 1
     if importlib.util.find_spec("websockets") is None:
         print("SKIP all programs: the Python package websockets is not installed")
         return 0

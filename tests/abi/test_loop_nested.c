@@ -167,7 +167,8 @@ static void ask(noPollCtx* ctx, noPollConn* conn, noPollMsg* msg, noPollPtr data
     struct dialogue* dialogue = (struct dialogue*)data;
     const long start = test_now_ms();
     add(dialogue->text, *(const char*)nopoll_msg_get_payload(msg));
-    if (*(const char*)nopoll_msg_get_payload(msg) == '!') nopoll_loop_stop(ctx); /* the inner wait */
+    if (*(const char*)nopoll_msg_get_payload(msg) == '!')
+        nopoll_loop_stop(ctx); /* the inner wait */
     if (dialogue->text[1] != 0) return;
     assert_int_equal(nopoll_conn_send_text(conn, "?", 1), 1);
     while (strchr(dialogue->text, '!') == NULL && test_now_ms() < start + TEST_LIMIT_MS)

@@ -146,6 +146,15 @@ const checks = {
         for (const number of [1, 2, 3]) expect(await connection.next(), `update ${number}`, "push");
         expect(new Uint8Array(await connection.next()).length, 256, "bytes pushed");
         await connection.end();
+        // A page that has sent nothing for a while, and has got nothing.
+        const idle = await opened(base + "/waiting");
+        await new Promise((resolve) => { setTimeout(resolve, 500); });
+        expect(idle.messages.length, 0, "messages before there were news");
+        const teller = await opened(base + "/news");
+        await teller.echoes(HELLO);
+        expect(await idle.next(), HELLO, "news");
+        await teller.end();
+        await idle.end();
     },
     async "many"(base) {
         // A browser delays connections while many others to the same address are being opened.
@@ -159,7 +168,11 @@ const checks = {
     },
 };
 // Behind a proxy that forwards what the page sends.
-checks["nginx"] = checks["text"];
+checks["nginx"] = async (base) => {
+    for (const name of ["text", "binary", "sizes", "frag-sent", "close-sent", "subproto", "headers",
+                        "refused"])
+        await checks[name](base);
+};
 // The server's certificate is of an unknown authority.
 checks["tls-bad"] = checks["refused"];
 

@@ -4,15 +4,13 @@
 
 #include <string>
 
+#include "protocol/replies.hpp"
 #include "protocol/server_handshake.hpp"
-#include "unit/unit_test.hpp"
 
 using namespace nopoll::protocol;
 using namespace nopoll::test;
 
 namespace {
-
-constexpr std::string_view kKeyText = "dGhlIHNhbXBsZSBub25jZQ==";
 
 RequestParts parts_of() {
     RequestParts parts;
@@ -130,44 +128,6 @@ void protocol_lists(void**) {
     }
 }
 
-struct Outcome {
-    bool ready = false;
-    bool complete = false;  // ready, or refused
-    bool at_end = false;    // the end of the head was reached
-    int status = 0;
-    std::string fault;
-    std::string protocol = "(none)";
-};
-
-Outcome receive(std::string_view sent, const std::vector<std::span<const std::byte>>& parts) {
-    LineReader reader;
-    ClientHandshake handshake(sent, kKeyText);
-    Outcome outcome;
-    for (auto part : parts) {
-        while (!part.empty() && !outcome.complete) {
-            const auto step = reader.feed(part);
-            part = part.subspan(step.consumed);
-            if (step.status == LineReader::Status::need_more) continue;
-            CHECK(step.status == LineReader::Status::line);
-            const HeadStep head = handshake.take_line(reader.line());
-            if (head.event == HeadEvent::accepted_protocol) outcome.protocol = head.value;
-            outcome.at_end = head.event == HeadEvent::end;
-            if (outcome.at_end) outcome.ready = handshake.check();
-            outcome.complete = outcome.at_end || head.event == HeadEvent::refused;
-            reader.next();
-        }
-    }
-    outcome.status = handshake.status();
-    CHECK_EQUAL(handshake.fault() == nullptr, !outcome.complete || outcome.ready);
-    if (handshake.fault() != nullptr) outcome.fault = handshake.fault();
-    return outcome;
-}
-
-Outcome receive(std::string_view sent, std::string_view reply) {
-    const Bytes bytes = bytes_of(reply);
-    return receive(sent, {std::span<const std::byte>(bytes)});
-}
-
 const std::string kOk = "HTTP/1.1 101 Switching Protocols\r\n";
 const std::string kUpgrade = "Upgrade: websocket\r\n";
 const std::string kConnection = "Connection: Upgrade\r\n";
@@ -193,7 +153,7 @@ void check_rows(std::span<const Row> rows) {
     const std::string sent = sent_with("chat, superchat");
     for (const Row& row : rows) {
         for_every_split(bytes_of(row.reply), [&](const auto& parts) {
-            const Outcome outcome = receive(sent, parts);
+            const ReplyOutcome outcome = receive(sent, parts);
             CHECK_ROW(row.label, outcome.complete);
             CHECK_ROW_EQUAL(row.label, outcome.ready, row.ready);
             CHECK_ROW_EQUAL(row.label, outcome.at_end, row.at_end);
@@ -325,7 +285,7 @@ void chosen_protocol(void**) {
             answer.append("Sec-WebSocket-Protocol: ").append(row.answer).append("\r\n");
         std::string reply = kOk;
         reply.append(kUpgrade).append(kConnection).append(kAccept).append(answer).append("\r\n");
-        const Outcome outcome = receive(sent, reply);
+        const ReplyOutcome outcome = receive(sent, reply);
         const std::string label = sent + answer;
         CHECK_ROW(label, outcome.complete);
         CHECK_ROW_EQUAL(label, outcome.ready, row.ready);
@@ -376,7 +336,7 @@ void both_sides(void**) {
         }
         CHECK_ROW_EQUAL(sent, at, rest.size());
         CHECK_ROW(sent, server.check(13, true));
-        const Outcome outcome = receive(sent, server.reply({}));
+        const ReplyOutcome outcome = receive(sent, server.reply({}));
         CHECK_ROW(sent, outcome.ready);
         CHECK_ROW_EQUAL(sent, outcome.protocol,
                         server.protocols_asked() ? std::string(server.first_protocol())
