@@ -69,6 +69,7 @@ struct MessageResult {
 enum class Ending {
     abrupt,           // nothing more to say
     graceful,         // a Close frame or an HTTP refusal was the last thing written
+    answered,         // the same, and the peer has said that it sends nothing more
     descriptor_lost,  // the number is not ours any more: forget it, do not close it
 };
 
@@ -319,6 +320,7 @@ private:
     // ending
     bool send_close_frame_locked(Lock& lock, std::span<const std::byte> body);
     void give_up_descriptor(Ending ending);
+    void end_gracefully(net::UniqueFd fd, Ending ending);
     int exchange_descriptor_locked(int fd, bool old_is_ours = true);
 
     Context& context_;
@@ -352,7 +354,7 @@ private:
     bool handshake_handler_running_ = false;
     bool receive_running_ = false;      // the program's function in the place of the socket's
     bool handshake_abandoned_ = false;  // a handler of it threw, or ended its thread
-    bool direct_reader_ = false;
+    std::atomic<bool> direct_reader_{false};
     protocol::FrameDecoder decoder_;
     InputBuffer input_;
     std::string raw_line_;  // of nopoll_conn_readline

@@ -4,6 +4,7 @@
 #include "core/connection.hpp"
 
 #include <array>
+#include <fcntl.h>
 #include <new>
 #include <sys/socket.h>
 #include <utility>
@@ -72,14 +73,42 @@ void Connection::give_up_descriptor(Ending ending) {
         } catch (const std::bad_alloc&) {
             // What the peer has not read is lost, as the descriptor closes with `linger`.
         }
-    } else if (fd.valid() && ending == Ending::graceful) {
-        close_gracefully(std::move(fd));
+    } else if (fd.valid() && (ending == Ending::graceful || ending == Ending::answered)) {
+        end_gracefully(std::move(fd), ending);
     } else if (fd.valid()) {
         ::shutdown(fd.get(), SHUT_RDWR);
         fd.reset();
     }
     context_.descriptor_freed();
     context_.changed();
+}
+
+// Our last frame is out. What the peer is still sending must be read away, or a reset destroys the
+// frame before it is read; a running loop goes on with that for a while. Not where the program may
+// watch the descriptor itself, or another thread waits for input on it: there it ends now.
+void Connection::end_gracefully(net::UniqueFd fd, Ending ending) {
+    const ThreadToken reader = reader_.load();
+    const bool only_ours = !direct_reader_ && (reader == nullptr || reader == this_thread_token());
+    if (!context_.loop_running() || !only_ours) return close_gracefully(std::move(fd));
+    Linger linger;
+    linger.fd = std::move(fd);
+    linger.connection_id = load_field(id);
+    const LingerState state = advance_linger(linger, net::now_us());
+    const bool more_may_come = ending == Ending::graceful || linger.drained >= kDrainStep;
+    if (state == LingerState::waiting && more_may_come) {
+        // To the program the descriptor is closed: its number is free again.
+        net::UniqueFd own(::fcntl(linger.fd.get(), F_DUPFD_CLOEXEC, 3));
+        if (own.valid()) {
+            linger.fd = std::move(own);
+            try {
+                context_.adopt_lingering(std::move(linger));
+            } catch (const std::bad_alloc&) {
+                // It closes with `linger`.
+            }
+            return;
+        }
+    }
+    close_drained(std::move(linger.fd));
 }
 
 // Never waits, never goes into the middle of another frame. True when a Close frame is out, or is
@@ -145,6 +174,7 @@ void Connection::fail(std::uint16_t close_code, const char* why) {
 // is held by a reference the program took itself, stays.
 void Connection::release() {
     const ConnectionPin pin(*this);
+    context_.tend_lingering();
     const bool was_registered = context_.unregister_connection(*this);
     const int owners = owner_ref_count();
     const bool last_is_programs_own =

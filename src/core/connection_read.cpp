@@ -287,7 +287,7 @@ void Connection::handle_close_frame(std::span<const std::byte> body) {
     else
         NOPOLL_CONN_LOG(*this, NOPOLL_LEVEL_DEBUG, "closed by the peer with code %d",
                         static_cast<int>(close.code));
-    shutdown(Ending::graceful);
+    shutdown(Ending::answered);
 }
 
 // --- what the loop read ahead ------------------------------------------------------------------
@@ -338,6 +338,7 @@ Connection::Progress Connection::ready_to_read(bool read_ahead) {
 
 MessageResult Connection::get_message() {
     const ConnectionPin pin(*this);
+    context_.tend_lingering();
     try {
         return next_message();
     } catch (const std::bad_alloc&) {

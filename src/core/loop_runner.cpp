@@ -237,6 +237,7 @@ void LoopRunner::serve_listener(Connection& listener) {
             Acceptor::accept(context_, listener, AcceptWaiting::never, error);
         if (error == EAGAIN) return;
         if (accepted == nullptr && out_of_descriptors(error)) {
+            if (context_.end_all_draining()) continue;
             NOPOLL_CONN_LOG(listener, NOPOLL_LEVEL_CRITICAL,
                             "accept failed (%s): pausing for 100 ms", ::strerror(error));
             listener.pause_accepts(net::now_us() + kAcceptPauseUs);
@@ -258,8 +259,12 @@ void LoopRunner::serve_lingering(int fd) {
         const auto it = std::find_if(list.begin(), list.end(),
                                      [fd](const Linger& l) { return l.fd.get() == fd; });
         if (it == list.end()) return;
+        const bool was_draining = it->draining;
         state = advance_linger(*it, net::now_us());
-        if (state == LingerState::waiting) return;
+        if (state == LingerState::waiting) {
+            if (!was_draining && it->draining) context_.changed();  // now it waits for input
+            return;
+        }
         if (state == LingerState::gave_up) lost = "does not read: its last bytes are given up";
         if (state == LingerState::failed) lost = "is gone: its last bytes are lost";
         connection_id = it->connection_id;
@@ -267,8 +272,7 @@ void LoopRunner::serve_lingering(int fd) {
         ending = std::move(it->fd);
         list.erase(it);
     }
-    if (state == LingerState::done) close_gracefully(std::move(ending));
-    ending.reset();
+    close_drained(std::move(ending));
     context_.descriptor_freed();
     context_.changed();
     if (lost != nullptr)

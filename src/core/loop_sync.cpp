@@ -145,7 +145,8 @@ void LoopRunner::sync_lingering() {
     for (const Linger& linger : context_.lingering()) {
         const int fd = linger.fd.get();
         set_->lingering.push_back(fd);
-        if (set_->engine->watch(fd, {false, true})) set_->set_meaning(fd, WatchSet::kLingering);
+        if (set_->engine->watch(fd, {linger.draining, !linger.draining}))
+            set_->set_meaning(fd, WatchSet::kLingering);
         if (next_timer_us_ == 0 || linger.give_up_us < next_timer_us_)
             next_timer_us_ = linger.give_up_us;
     }
