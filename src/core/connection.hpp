@@ -274,6 +274,7 @@ private:
     std::size_t decrypted_bytes() const;
     Progress ready_to_read(bool read_ahead);
     MessageResult next_message();
+    void try_pending();
     CallResult read_once(std::span<char> buffer);
     CallResult read_piece(std::span<char> buffer);
     void out_of_memory();

@@ -353,6 +353,12 @@ void Connection::out_of_memory() {
     shutdown();
 }
 
+// What a direct call does for bytes that are still to be written: one attempt.
+void Connection::try_pending() {
+    Lock lock(mutex_);
+    if (!outbox_.empty()) outbox_.add_credit(flush_locked(lock).program_payload);
+}
+
 MessageResult Connection::next_message() {
     if (is_listener() || !is_ok()) return {nullptr, EBADF};
     if (load_field(pending_ssl_connect) != 0) return {nullptr, EWOULDBLOCK};
@@ -367,13 +373,7 @@ MessageResult Connection::next_message() {
     case Progress::ended: return {nullptr, 0};
     case Progress::done: break;
     }
-    {
-        Lock lock(mutex_);
-        if (!outbox_.empty()) {
-            const FlushResult flushed = flush_locked(lock);
-            outbox_.add_credit(flushed.program_payload);
-        }
-    }
+    try_pending();
     ReadMode mode;
     mode.may_wait = is_client();
     for (;;) {
@@ -423,6 +423,7 @@ CallResult Connection::read_piece(std::span<char> buffer) {
     case Progress::ended: return {-1, 0};
     case Progress::done: break;
     }
+    try_pending();
     ReadMode mode;
     mode.stream = true;
     for (;;) {
@@ -465,7 +466,7 @@ CallResult Connection::read(std::span<char> buffer, bool block, long timeout_ms)
         if (got.value > 0) continue;
         if (in_own_handshake_handler() || is_listener() || deadline.passed()) break;
         // errno tells "control frame" from "nothing": both come back here.
-        const bool for_writing = tls_wants_write_.load();
+        const bool for_writing = tls_wants_write_.load() || phase() == Phase::replying;
         if (await_descriptor(!for_writing, for_writing, deadline) == net::Ready::failed) break;
     }
     return {static_cast<int>(filled), kKeepErrno};

@@ -462,10 +462,16 @@ bool Connection::send_library_frame_locked(Lock& lock, Opcode opcode,
     }
     if (left.empty()) return true;
     const bool untouched = left.size() == head + payload.size();
+    // Peers that ping and do not read must not make the queue grow: beyond its limit only the
+    // latest pong is kept.
+    const bool queue_is_full = outbox_.queued_bytes() > 0 && !queue_has_room_locked(left.size());
+    const bool replaceable = opcode == Opcode::pong && untouched;
     try {
-        if (outbox_.queued_bytes() > 0 || (opcode == Opcode::close && queue_applies_locked()))
+        if (replaceable && queue_is_full)
+            outbox_.append_pong(left);
+        else if (outbox_.queued_bytes() > 0 || (opcode == Opcode::close && queue_applies_locked()))
             outbox_.append(Account::queued, left, {}, 0);
-        else if (opcode == Opcode::pong && untouched)
+        else if (replaceable)
             outbox_.append_pong(left);
         else
             outbox_.append(Account::library, left, {}, 0);

@@ -63,19 +63,13 @@ bool Outbox::extend_queue(std::span<const std::byte> head, std::span<const std::
 }
 
 void Outbox::append_pong(std::span<const std::byte> frame) {
-    for (std::size_t i = segments_.size(); i-- > first_;) {
-        Segment& s = segments_[i];
-        if (!s.pong || s.tried) continue;
-        if (s.capacity < frame.size()) {
-            s.bytes.reset(new std::byte[frame.size()]);
-            s.capacity = frame.size();
-        }
-        copy_both(s.bytes.get(), frame, {});
-        s.size = frame.size();
-        return;
-    }
+    std::size_t older = segments_.size();
+    while (older > first_ && !(segments_[older - 1].pong && !segments_[older - 1].tried))
+        --older;
     append(Account::library, frame, {}, 0);
     segments_.back().pong = true;
+    // At its end, so that pongs stay in the order of their pings.
+    if (older > first_) segments_.erase(segments_.begin() + static_cast<std::ptrdiff_t>(older - 1));
 }
 
 std::span<const std::byte> Outbox::next() {

@@ -35,7 +35,7 @@ public:
     // which a waiting send recognises its segment. Throws std::bad_alloc and then changes nothing.
     std::uint64_t append(Account, std::span<const std::byte> head, std::span<const std::byte> body,
                          std::size_t header_bytes);
-    // Appends a pong; an older one of which nothing was tried yet is replaced.
+    // Appends a pong; an older one of which nothing was tried yet is dropped.
     void append_pong(std::span<const std::byte> frame);
 
     // The next bytes in order, for one write; empty when there are none.

@@ -177,6 +177,30 @@ static void pong_waits(enum raw_side side) {
     raw_close(&peer);
 }
 
+/* Programs that only read a stream get their pongs out as well. */
+static void read_writes_what_is_pending(enum raw_side side) {
+    struct raw_peer peer;
+    struct sink sink = {NULL, 0, 0, 0};
+    const long end = test_now_ms() + TEST_LIMIT_MS;
+    char byte;
+    narrow_open_local(&peer, side);
+    fill_up(&peer, &sink);
+    raw_send(&peer, RAW_PING, "ping", 4);
+    assert_int_equal(nopoll_conn_read(peer.conn, &byte, 1, nopoll_false, 0), -1);
+    assert_true(nopoll_conn_pending_write_bytes(peer.conn) > 0);
+    while (nopoll_conn_pending_write_bytes(peer.conn) > 0 && test_now_ms() < end) {
+        sink_take(&sink, peer.fd, SIZE_MAX / 2);
+        errno = 0;
+        assert_int_equal(nopoll_conn_read(peer.conn, &byte, 1, nopoll_false, 0), -1);
+        assert_int_equal(errno, NOPOLL_EWOULDBLOCK);
+    }
+    sink_take(&sink, peer.fd, SIZE_MAX / 2);
+    SINK_EXPECT(&sink, &peer, RAW_PONG, "ping", 4);
+    SINK_EXPECT_ALL(&sink);
+    sink_free(&sink);
+    raw_close(&peer);
+}
+
 /* Pings and pongs of the program as well: taken, and written later. Alone they never make a result.
  */
 static void ping_waits(enum raw_side side) {
@@ -302,6 +326,7 @@ RAW_BOTH_SIDES(credit_survives_a_refused_send)
 RAW_BOTH_SIDES(get_msg_writes_what_is_pending)
 RAW_BOTH_SIDES(pong_waits)
 RAW_BOTH_SIDES(ping_waits)
+RAW_BOTH_SIDES(read_writes_what_is_pending)
 RAW_BOTH_SIDES(flush_with_nothing_pending)
 RAW_BOTH_SIDES(flush_keeps_its_time)
 RAW_BOTH_SIDES(flush_waits_for_room)
@@ -314,6 +339,7 @@ int main(void) {
         RAW_BOTH_TESTS(get_msg_writes_what_is_pending),
         RAW_BOTH_TESTS(pong_waits),
         RAW_BOTH_TESTS(ping_waits),
+        RAW_BOTH_TESTS(read_writes_what_is_pending),
         cmocka_unit_test(pong_never_waits),
         RAW_BOTH_TESTS(flush_with_nothing_pending),
         RAW_BOTH_TESTS(flush_keeps_its_time),

@@ -214,9 +214,11 @@ void tried_pong_stays(void**) {
     append_pong(outbox, "three");
     CHECK_EQUAL(write_all(outbox), "onethree");
     append_pong(outbox, "four");
-    append(outbox, Account::library, "", "close");
-    append_pong(outbox, "five!");  // keeps the place of the one it replaces
-    CHECK_EQUAL(write_all(outbox), "five!close");
+    append(outbox, Account::library, "", "ping");
+    append_pong(outbox, "five!");
+    append(outbox, Account::queued, "", "queue");
+    append_pong(outbox, "six");  // pongs stay in the order of their pings
+    CHECK_EQUAL(write_all(outbox), "pingqueuesix");
 }
 
 // --- credit ---
