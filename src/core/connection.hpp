@@ -263,6 +263,7 @@ private:
     net::IoResult first_byte(const ReadMode& mode, Read read);
     Got no_bytes(ReadMode& mode, const net::IoResult& result);
     bool partial_is_due(const ReadMode& mode) const;
+    bool piece_grows() const;
     Got classify(ReadMode& mode, protocol::FrameDecoder::State state);
     void handle_control();
     void handle_close_frame(std::span<const std::byte> body);

@@ -160,7 +160,7 @@ Connection::Got Connection::advance(ReadMode& mode) {
             if (got != Got::nothing || !input_.empty()) return got;
             continue;
         }
-        if (mode.read_ahead && mode.receives_left-- <= 0) {
+        if (mode.read_ahead && mode.receives_left-- <= 0 && !piece_grows()) {
             mode.error = EWOULDBLOCK;
             return partial_is_due(mode) ? Got::partial : Got::nothing;
         }
@@ -183,6 +183,13 @@ bool Connection::partial_is_due(const ReadMode& mode) const {
     if (!decoder_.has_partial()) return false;
     if (!mode.stream && decoder_.frame_size() <= NOPOLL_MAX_FRAME_SIZE_DEFAULT) return false;
     return mode.error != 0 || decoder_.partial_size() >= kLargestPiece;
+}
+
+// Of such a frame a piece is begun, and it is not cut where one read of a loop's turn happened to
+// end.
+bool Connection::piece_grows() const {
+    return decoder_.has_partial() && decoder_.frame_size() > NOPOLL_MAX_FRAME_SIZE_DEFAULT &&
+           decoder_.partial_size() < kLargestPiece;
 }
 
 // One read that, for a client in blocking mode, waits for the first byte of this call.
