@@ -271,6 +271,7 @@ void Context::adopt_lingering(Linger linger) {
             oldest = take_lingering(*first);
             lingering_.erase(first);
         }
+        linger.serial = ++last_linger_;
         lingering_.push_back(std::move(linger));
         lingers_.store(true);
     }

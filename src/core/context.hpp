@@ -128,6 +128,7 @@ public:
 
     // Sockets of closed connections that still have something to do (linger.hpp).
     LingerList& lingering() { return lingering_; }
+    bool has_lingering() const { return lingers_.load(); }
     void adopt_lingering(Linger linger);
     // Between waits, from calls of the program: those that are over are closed.
     void tend_lingering();
@@ -164,6 +165,7 @@ private:
     std::unique_ptr<WatchSet> watch_set_;  // of the last outermost wait
     std::vector<WatchSet*> sets_in_use_;
     LingerList lingering_;
+    std::uint64_t last_linger_ = 0;
     std::atomic<bool> lingers_{false};
 };
 

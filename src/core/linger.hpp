@@ -27,6 +27,7 @@ struct Linger {
     net::UniqueFd fd;
     Outbox outbox;
     int connection_id = -1;
+    std::uint64_t serial = 0;     // ascending in a context's list
     std::int64_t give_up_us = 0;  // monotonic; moved on by progress in writing
     bool draining = false;        // all is written, the sending direction is ended
     std::size_t drained = 0;
