@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "net/clock.hpp"
+#include "net/no_cancel.hpp"
 #include "net/plain_transport.hpp"
 #include "net/readiness.hpp"
 
@@ -81,6 +82,7 @@ LingerState advance_linger(Linger& linger, std::int64_t now_us) {
 }
 
 void finish_lingering(LingerList& list) {
+    const net::NoCancel no_cancel;  // destructors come here
     const net::Deadline deadline = net::Deadline::after_us(kLastWritesUs);
     for (Linger& linger : list)
         while (!linger.draining && advance_linger(linger, net::now_us()) == LingerState::waiting &&

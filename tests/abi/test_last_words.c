@@ -76,7 +76,71 @@ static void a_sender_reads_why(enum raw_side side) {
     raw_close(&peer);
 }
 
-/* The same for a program with a loop of its own: what is there is read away in the call. */
+static void close_on_message(noPollCtx* ctx, noPollConn* conn, noPollMsg* msg, noPollPtr data) {
+    (void)ctx;
+    (void)msg;
+    ++*(int*)data;
+    nopoll_conn_close_ext(conn, 1001, NULL, 0);
+}
+
+/* Frame after frame, each within the limit; the program has had enough after the first. */
+static void a_sender_reads_that_the_program_closed(enum raw_side side) {
+    struct raw_peer peer;
+    static unsigned char frames[65 * (kFrameLimit + 8)];
+    size_t size = 0, at = 0;
+    long sent = 0;
+    int messages = 0, i;
+    const long end = test_now_ms() + TEST_LIMIT_MS;
+    raw_open(&peer, side);
+    nopoll_ctx_set_on_msg(peer.ctx, close_on_message, &messages);
+    nopoll_conn_ref(peer.conn); /* close takes one with it */
+    for (i = 0; i < 65; i++)
+        size += raw_frame(&peer, frames + size, RAW_BINARY, content, kFrameLimit);
+    while (sent < 4L << 20 && test_now_ms() < end) {
+        ssize_t taken;
+        while ((taken = send(peer.fd, frames + at, size - at, MSG_DONTWAIT | MSG_NOSIGNAL)) > 0) {
+            sent += taken;
+            at = (at + (size_t)taken) % size;
+        }
+        assert_int_equal(errno, EAGAIN);
+        nopoll_loop_wait(peer.ctx, 1);
+    }
+    assert_true(sent >= 4L << 20);
+    assert_int_equal(messages, 1);
+    RAW_EXPECT_CLOSE(&peer, 1001);
+    assert_false(is_reset(peer.fd));
+    raw_close(&peer);
+}
+
+/* A refused request with a long body: the answer is read, though the body never is. */
+static void a_refused_request_is_answered(void** state) {
+    static const char request[] = "POST /upload HTTP/1.1\r\nHost: a\r\n\r\n";
+    struct raw_peer peer;
+    char answer[1024];
+    long sent = 0;
+    int fd;
+    const long end = test_now_ms() + TEST_LIMIT_MS;
+    (void)state;
+    raw_open(&peer, RAW_ACCEPTED);
+    fd = raw_connect(peer.listener);
+    test_send_all(fd, request, sizeof request - 1);
+    while (sent < 8L << 20 && test_now_ms() < end) {
+        long taken;
+        while ((taken = pour(fd)) > 0)
+            sent += taken;
+        assert_int_equal(taken, 0);
+        nopoll_loop_wait(peer.ctx, 1);
+    }
+    assert_true(sent >= 8L << 20);
+    assert_true(test_receive_head(fd, answer, sizeof answer) > 0);
+    assert_memory_equal(answer, "HTTP/1.1 400 ", 13);
+    assert_int_equal(test_receive(fd, answer, 1), 0);
+    assert_false(is_reset(fd));
+    close(fd);
+    raw_close(&peer);
+}
+
+/* A program with a loop of its own: what is there is read away in the call. */
 static void a_sender_reads_why_without_loop(enum raw_side side) {
     struct raw_peer peer;
     int closes;
@@ -279,12 +343,15 @@ static void the_end_of_the_context_does_not_wait(void** state) {
 }
 
 RAW_BOTH_SIDES(a_sender_reads_why)
+RAW_BOTH_SIDES(a_sender_reads_that_the_program_closed)
 RAW_BOTH_SIDES(a_sender_reads_why_without_loop)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         RAW_BOTH_TESTS(a_sender_reads_why),
         RAW_BOTH_TESTS(a_sender_reads_why_without_loop),
+        RAW_BOTH_TESTS(a_sender_reads_that_the_program_closed),
+        cmocka_unit_test(a_refused_request_is_answered),
         cmocka_unit_test(a_peer_that_stays_is_left),
         cmocka_unit_test(a_peer_that_leaves_frees_the_descriptor),
         cmocka_unit_test(a_want_of_descriptors_ends_it),
