@@ -312,8 +312,10 @@ private:
     bool queue_applies_locked() const;
     bool queue_has_room_locked(std::size_t bytes);
     bool gathers_locked(std::size_t bytes);
+    enum class AskedBy { library, program };
     bool send_library_frame_locked(Lock& lock, protocol::Opcode opcode,
-                                   std::span<const std::byte> payload);
+                                   std::span<const std::byte> payload,
+                                   AskedBy asked_by = AskedBy::library);
     bool others_write() const;
     std::optional<protocol::MaskingKey> next_mask_key();
     void update_write_interest();

@@ -429,7 +429,7 @@ CallResult Connection::write_pausing(Lock& lock, FrameBytes& frame, std::size_t 
 
 // Pongs, Close frames and the like: never wait, never count in results.
 bool Connection::send_library_frame_locked(Lock& lock, Opcode opcode,
-                                           std::span<const std::byte> payload) {
+                                           std::span<const std::byte> payload, AskedBy asked_by) {
     FrameHeader header;
     header.opcode = opcode;
     header.masked = is_client();
@@ -448,7 +448,11 @@ bool Connection::send_library_frame_locked(Lock& lock, Opcode opcode,
         std::memcpy(bytes.data() + head, payload.data(), payload.size());
     std::span<const std::byte> left = std::span(bytes).first(head + payload.size());
 
-    if (!others_write() && !gathers_locked(left.size())) flush_locked(lock);
+    if (!others_write() && !gathers_locked(left.size())) {
+        // The program knows nothing of a pong; of a ping of its own it does.
+        const FlushResult flushed = flush_locked(lock);
+        if (asked_by == AskedBy::library) outbox_.add_credit(flushed.program_payload);
+    }
     const bool direct = outbox_.empty() && !others_write();
     while (direct && !left.empty()) {
         const bool more = more_follows_.load(std::memory_order_relaxed) && opcode != Opcode::close;
@@ -488,7 +492,7 @@ bool Connection::send_control(Opcode opcode, std::span<const std::byte> payload)
     Lock lock(mutex_);
     const int error = refuse_send_locked();
     if (error != 0 && error != EWOULDBLOCK) return false;
-    return send_library_frame_locked(lock, opcode, payload);
+    return send_library_frame_locked(lock, opcode, payload, AskedBy::program);
 }
 
 int Connection::pending_write_bytes() {
@@ -546,7 +550,7 @@ void Connection::finish_batch() {
     Lock lock(mutex_);
     if (batching_) {
         batching_ = false;
-        flush_locked(lock);
+        outbox_.add_credit(flush_locked(lock).program_payload);
     }
     push_locked();
 }

@@ -105,6 +105,44 @@ static void credit_survives_a_refused_send(enum raw_side side) {
     sink_free(&sink);
 }
 
+/* On a message the peer makes room for the frame that waits. */
+static void make_room(noPollCtx* ctx, noPollConn* conn, noPollMsg* msg, noPollPtr data) {
+    void** const both = (void**)data;
+    (void)ctx;
+    (void)conn;
+    (void)msg;
+    sink_take((struct sink*)both[0], ((struct raw_peer*)both[1])->fd, SIZE_MAX / 2);
+}
+
+/* Nothing is lost of what a pong of the library pushed out in front of itself. */
+static void pongs_leave_the_credit(enum raw_side side) {
+    struct raw_peer peer;
+    struct sink sink;
+    unsigned char bytes[64];
+    size_t size;
+    void* both[2] = {&sink, &peer};
+    const long end = test_now_ms() + TEST_LIMIT_MS;
+    long told = 0;
+    send_stuck(&peer, &sink, side);
+    nopoll_ctx_set_on_msg(peer.ctx, make_room, both);
+    size = raw_frame(&peer, bytes, RAW_TEXT, "room", 4);
+    size += raw_frame(&peer, bytes + size, RAW_PING, "ping", 4);
+    test_send_all(peer.fd, bytes, size);
+    nopoll_loop_wait(peer.ctx, 1);
+    while (nopoll_conn_pending_write_bytes(peer.conn) > 0 && test_now_ms() < end) {
+        const int n = nopoll_conn_complete_pending_write(peer.conn);
+        if (n > 0) told += n;
+        sink_take(&sink, peer.fd, SIZE_MAX / 2);
+    }
+    sink_take(&sink, peer.fd, SIZE_MAX / 2);
+    assert_int_equal(told, kSize);
+    SINK_EXPECT(&sink, &peer, RAW_BINARY, content, kSize);
+    SINK_EXPECT(&sink, &peer, RAW_PONG, "ping", 4);
+    SINK_EXPECT_ALL(&sink);
+    raw_close(&peer);
+    sink_free(&sink);
+}
+
 /* get_msg tries once, too. */
 static void get_msg_writes_what_is_pending(enum raw_side side) {
     struct raw_peer peer;
@@ -325,6 +363,7 @@ RAW_BOTH_SIDES(credit_is_forgotten)
 RAW_BOTH_SIDES(credit_survives_a_refused_send)
 RAW_BOTH_SIDES(get_msg_writes_what_is_pending)
 RAW_BOTH_SIDES(pong_waits)
+RAW_BOTH_SIDES(pongs_leave_the_credit)
 RAW_BOTH_SIDES(ping_waits)
 RAW_BOTH_SIDES(read_writes_what_is_pending)
 RAW_BOTH_SIDES(flush_with_nothing_pending)
@@ -337,6 +376,7 @@ int main(void) {
         RAW_BOTH_TESTS(credit_is_forgotten),
         RAW_BOTH_TESTS(credit_survives_a_refused_send),
         RAW_BOTH_TESTS(get_msg_writes_what_is_pending),
+        RAW_BOTH_TESTS(pongs_leave_the_credit),
         RAW_BOTH_TESTS(pong_waits),
         RAW_BOTH_TESTS(ping_waits),
         RAW_BOTH_TESTS(read_writes_what_is_pending),
