@@ -472,7 +472,7 @@ bool Connection::send_library_frame_locked(Lock& lock, Opcode opcode,
     const bool replaceable = opcode == Opcode::pong && untouched;
     try {
         if (replaceable && queue_is_full)
-            outbox_.append_pong(left);
+            outbox_.append_pong(left, Account::queued);
         else if (outbox_.queued_bytes() > 0 || (opcode == Opcode::close && queue_applies_locked()))
             outbox_.append(Account::queued, left, {}, 0);
         else if (replaceable)
