@@ -219,19 +219,20 @@ static void a_peer_that_leaves_frees_the_descriptor(void** state) {
     raw_close(&peer);
 }
 
-/* When descriptors are short those are closed first, before a client has to wait. */
-static void a_want_of_descriptors_ends_it(void** state) {
+/* When descriptors are short those are closed first, before a client has to wait, or cannot be
+ * made. */
+static void a_want_of_descriptors_ends_it(int for_a_client) {
     static int taken[1024];
+    noPollConn* client = NULL;
     struct raw_peer peer;
     struct rlimit limit, usual;
-    int closes, count = 0, waiting;
+    int closes, count = 0, waiting = -1;
     long start;
-    (void)state;
     open_limited(&peer, RAW_ACCEPTED, &closes);
     assert_int_equal(nopoll_loop_wait(peer.ctx, 1), -3);
     send_long_header(&peer);
     SERVE_UNTIL(peer.ctx, closes == 1);
-    waiting = raw_connect(peer.listener);
+    if (!for_a_client) waiting = raw_connect(peer.listener);
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &usual), 0);
     limit = usual;
     limit.rlim_cur = 200;
@@ -239,14 +240,31 @@ static void a_want_of_descriptors_ends_it(void** state) {
     while (count < 1024 && (taken[count] = open("/dev/null", O_RDONLY | O_CLOEXEC)) >= 0)
         count++;
     start = test_now_ms();
-    SERVE_UNTIL(peer.ctx, nopoll_ctx_conns(peer.ctx) == 2);
-    assert_true(test_now_ms() - start < 90); /* accepting did not pause */
+    if (for_a_client) {
+        client = nopoll_conn_new(peer.ctx, "127.0.0.1", test_port(peer.listener), NULL, NULL, NULL,
+                                 NULL);
+        assert_true(nopoll_conn_is_ok(client));
+        nopoll_conn_close(client);
+    } else {
+        SERVE_UNTIL(peer.ctx, nopoll_ctx_conns(peer.ctx) == 2);
+        assert_true(test_now_ms() - start < 90); /* accepting did not pause */
+    }
     while (count > 0)
         close(taken[--count]);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &usual), 0);
-    close(waiting);
+    if (!for_a_client) close(waiting);
     LOOP_UNTIL(peer.ctx, nopoll_ctx_conns(peer.ctx) == 1);
     raw_close(&peer);
+}
+
+static void a_want_of_descriptors_to_accept(void** state) {
+    (void)state;
+    a_want_of_descriptors_ends_it(0);
+}
+
+static void a_want_of_descriptors_to_connect(void** state) {
+    (void)state;
+    a_want_of_descriptors_ends_it(1);
 }
 
 /* A crowd that breaks the rules does not take all descriptors for two seconds. */
@@ -354,7 +372,8 @@ int main(void) {
         cmocka_unit_test(a_refused_request_is_answered),
         cmocka_unit_test(a_peer_that_stays_is_left),
         cmocka_unit_test(a_peer_that_leaves_frees_the_descriptor),
-        cmocka_unit_test(a_want_of_descriptors_ends_it),
+        cmocka_unit_test(a_want_of_descriptors_to_accept),
+        cmocka_unit_test(a_want_of_descriptors_to_connect),
         cmocka_unit_test(a_crowd_is_bounded),
         cmocka_unit_test(the_end_of_the_context),
         cmocka_unit_test(the_end_of_the_context_does_not_wait),
