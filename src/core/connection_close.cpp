@@ -98,15 +98,14 @@ void Connection::end_gracefully(net::UniqueFd fd, Ending ending) {
     if (state == LingerState::waiting && more_may_come) {
         // To the program the descriptor is closed: its number is free again.
         net::UniqueFd own(::fcntl(linger.fd.get(), F_DUPFD_CLOEXEC, 3));
-        if (own.valid()) {
-            linger.fd = std::move(own);
-            try {
-                context_.adopt_lingering(std::move(linger));
-            } catch (const std::bad_alloc&) {
-                // It closes with `linger`.
-            }
-            return;
+        if (!own.valid()) return close_gracefully(std::move(linger.fd));
+        linger.fd = std::move(own);
+        try {
+            context_.adopt_lingering(std::move(linger));
+        } catch (const std::bad_alloc&) {
+            // It closes with `linger`.
         }
+        return;
     }
     close_drained(std::move(linger.fd));
 }
@@ -118,8 +117,9 @@ bool Connection::send_close_frame_locked(Lock& lock, std::span<const std::byte> 
     const Phase now = phase();
     if (!is_ok() || (now != Phase::notifying && now != Phase::open)) return false;
     try {
-        if (flush_locked(lock).state != Flush::empty && outbox_.queued_bytes() == 0 &&
-            !queue_applies_locked())
+        const FlushResult flushed = flush_locked(lock);
+        outbox_.add_credit(flushed.program_payload);  // programs ask in on_close
+        if (flushed.state != Flush::empty && outbox_.queued_bytes() == 0 && !queue_applies_locked())
             return false;
         if (!send_library_frame_locked(lock, protocol::Opcode::close, body)) return false;
     } catch (const std::bad_alloc&) {

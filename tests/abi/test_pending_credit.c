@@ -143,6 +143,44 @@ static void pongs_leave_the_credit(enum raw_side side) {
     sink_free(&sink);
 }
 
+struct collector {
+    struct raw_peer peer;
+    struct sink sink;
+    long told;
+};
+
+static void collect(noPollCtx* ctx, noPollConn* conn, noPollPtr data) {
+    struct collector* const all = (struct collector*)data;
+    const long end = test_now_ms() + TEST_LIMIT_MS;
+    (void)ctx;
+    while (nopoll_conn_pending_write_bytes(conn) > 0 && test_now_ms() < end) {
+        const int n = nopoll_conn_complete_pending_write(conn);
+        if (n > 0) all->told += n;
+        sink_take(&all->sink, all->peer.fd, SIZE_MAX / 2);
+    }
+}
+
+/* Nor of what went out when a Close frame was to be answered: programs complete in on_close. */
+static void close_answers_leave_the_credit(enum raw_side side) {
+    struct collector all;
+    unsigned char bytes[64];
+    size_t size;
+    void* both[2] = {&all.sink, &all.peer};
+    send_stuck(&all.peer, &all.sink, side);
+    all.told = 0;
+    nopoll_ctx_set_on_msg(all.peer.ctx, make_room, both);
+    nopoll_conn_set_on_close(all.peer.conn, collect, &all);
+    size = raw_frame(&all.peer, bytes, RAW_TEXT, "room", 4);
+    size += raw_frame(&all.peer, bytes + size, RAW_CLOSE, "", 0);
+    test_send_all(all.peer.fd, bytes, size);
+    SERVE_UNTIL(all.peer.ctx, !nopoll_conn_is_ok(all.peer.conn));
+    assert_int_equal(all.told, kSize);
+    sink_take(&all.sink, all.peer.fd, SIZE_MAX / 2);
+    SINK_EXPECT(&all.sink, &all.peer, RAW_BINARY, content, kSize);
+    raw_close(&all.peer);
+    sink_free(&all.sink);
+}
+
 /* get_msg tries once, too. */
 static void get_msg_writes_what_is_pending(enum raw_side side) {
     struct raw_peer peer;
@@ -364,6 +402,7 @@ RAW_BOTH_SIDES(credit_survives_a_refused_send)
 RAW_BOTH_SIDES(get_msg_writes_what_is_pending)
 RAW_BOTH_SIDES(pong_waits)
 RAW_BOTH_SIDES(pongs_leave_the_credit)
+RAW_BOTH_SIDES(close_answers_leave_the_credit)
 RAW_BOTH_SIDES(ping_waits)
 RAW_BOTH_SIDES(read_writes_what_is_pending)
 RAW_BOTH_SIDES(flush_with_nothing_pending)
@@ -377,6 +416,7 @@ int main(void) {
         RAW_BOTH_TESTS(credit_survives_a_refused_send),
         RAW_BOTH_TESTS(get_msg_writes_what_is_pending),
         RAW_BOTH_TESTS(pongs_leave_the_credit),
+        RAW_BOTH_TESTS(close_answers_leave_the_credit),
         RAW_BOTH_TESTS(pong_waits),
         RAW_BOTH_TESTS(ping_waits),
         RAW_BOTH_TESTS(read_writes_what_is_pending),
