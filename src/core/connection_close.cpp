@@ -21,6 +21,11 @@ namespace {
 
 using CloseBody = std::array<std::byte, protocol::kMaxControlPayload>;
 
+// For what goes on in private: to the program the descriptor is closed, and its number free again.
+net::UniqueFd private_number(const net::UniqueFd& fd) {
+    return net::UniqueFd(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 3));
+}
+
 }  // namespace
 
 void Connection::shutdown(Ending ending) {
@@ -65,7 +70,9 @@ void Connection::give_up_descriptor(Ending ending) {
         ending_.store(false);
     }
     if (!linger.outbox.empty()) {
-        linger.fd = std::move(fd);
+        linger.fd = private_number(fd);
+        if (!linger.fd.valid()) linger.fd = std::move(fd);
+        fd.reset();
         linger.connection_id = load_field(id);
         linger.give_up_us = net::now_us() + kLingerPatienceUs;
         try {
@@ -96,8 +103,7 @@ void Connection::end_gracefully(net::UniqueFd fd, Ending ending) {
     const LingerState state = advance_linger(linger, net::now_us());
     const bool more_may_come = ending == Ending::graceful || linger.drained >= kDrainStep;
     if (state == LingerState::waiting && more_may_come) {
-        // To the program the descriptor is closed: its number is free again.
-        net::UniqueFd own(::fcntl(linger.fd.get(), F_DUPFD_CLOEXEC, 3));
+        net::UniqueFd own = private_number(linger.fd);
         if (!own.valid()) return close_gracefully(std::move(linger.fd));
         linger.fd = std::move(own);
         try {
