@@ -4,6 +4,7 @@
 #include "core/client.hpp"
 
 #include <array>
+#include <cerrno>
 #include <cstring>
 #include <new>
 #include <sys/socket.h>
@@ -49,8 +50,11 @@ net::UniqueFd open_connecting_socket(Context& context, net::Family family, const
                                      const char* port, const Options* options, int& error) {
     std::optional<std::string> interface;
     if (options != nullptr) interface = options->values().interface;
-    net::ConnectResult result =
-        net::connect_tcp(family, host, port, interface ? interface->c_str() : nullptr);
+    const char* const device = interface ? interface->c_str() : nullptr;
+    net::ConnectResult result = net::connect_tcp(family, host, port, device);
+    const bool none_left = result.error == EMFILE || result.error == ENFILE;
+    if (!result.ok() && none_left && context.end_all_draining())
+        result = net::connect_tcp(family, host, port, device);
     error = result.error;
     if (!result.ok())
         NOPOLL_LOG(&context, NOPOLL_LEVEL_CRITICAL, "cannot connect to %s port %s: %s",

@@ -69,6 +69,7 @@ struct MessageResult {
 enum class Ending {
     abrupt,           // nothing more to say
     graceful,         // a Close frame or an HTTP refusal was the last thing written
+    answered,         // the same, and the peer has said that it sends nothing more
     descriptor_lost,  // the number is not ours any more: forget it, do not close it
 };
 
@@ -263,6 +264,7 @@ private:
     net::IoResult first_byte(const ReadMode& mode, Read read);
     Got no_bytes(ReadMode& mode, const net::IoResult& result);
     bool partial_is_due(const ReadMode& mode) const;
+    bool piece_grows() const;
     Got classify(ReadMode& mode, protocol::FrameDecoder::State state);
     void handle_control();
     void handle_close_frame(std::span<const std::byte> body);
@@ -274,6 +276,7 @@ private:
     std::size_t decrypted_bytes() const;
     Progress ready_to_read(bool read_ahead);
     MessageResult next_message();
+    void try_pending();
     CallResult read_once(std::span<char> buffer);
     CallResult read_piece(std::span<char> buffer);
     void out_of_memory();
@@ -310,8 +313,10 @@ private:
     bool queue_applies_locked() const;
     bool queue_has_room_locked(std::size_t bytes);
     bool gathers_locked(std::size_t bytes);
+    enum class AskedBy { library, program };
     bool send_library_frame_locked(Lock& lock, protocol::Opcode opcode,
-                                   std::span<const std::byte> payload);
+                                   std::span<const std::byte> payload,
+                                   AskedBy asked_by = AskedBy::library);
     bool others_write() const;
     std::optional<protocol::MaskingKey> next_mask_key();
     void update_write_interest();
@@ -321,6 +326,7 @@ private:
     // ending
     bool send_close_frame_locked(Lock& lock, std::span<const std::byte> body);
     void give_up_descriptor(Ending ending);
+    void end_gracefully(net::UniqueFd fd, Ending ending);
     int exchange_descriptor_locked(int fd, bool old_is_ours = true);
 
     Context& context_;
@@ -354,7 +360,7 @@ private:
     bool handshake_handler_running_ = false;
     bool receive_running_ = false;      // the program's function in the place of the socket's
     bool handshake_abandoned_ = false;  // a handler of it threw, or ended its thread
-    bool direct_reader_ = false;
+    std::atomic<bool> direct_reader_{false};
     protocol::FrameDecoder decoder_;
     InputBuffer input_;
     std::string raw_line_;  // of nopoll_conn_readline

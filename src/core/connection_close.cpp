@@ -4,6 +4,7 @@
 #include "core/connection.hpp"
 
 #include <array>
+#include <fcntl.h>
 #include <new>
 #include <sys/socket.h>
 #include <utility>
@@ -19,6 +20,11 @@ namespace nopoll::core {
 namespace {
 
 using CloseBody = std::array<std::byte, protocol::kMaxControlPayload>;
+
+// For what goes on in private: to the program the descriptor is closed, and its number free again.
+net::UniqueFd private_number(const net::UniqueFd& fd) {
+    return net::UniqueFd(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 3));
+}
 
 }  // namespace
 
@@ -65,7 +71,9 @@ void Connection::give_up_descriptor(Ending ending) {
         ending_.store(false);
     }
     if (!linger.outbox.empty()) {
-        linger.fd = std::move(fd);
+        linger.fd = private_number(fd);
+        if (!linger.fd.valid()) linger.fd = std::move(fd);
+        fd.reset();
         linger.connection_id = load_field(id);
         linger.give_up_us = net::now_us() + kLingerPatienceUs;
         try {
@@ -73,14 +81,40 @@ void Connection::give_up_descriptor(Ending ending) {
         } catch (const std::bad_alloc&) {
             // What the peer has not read is lost, as the descriptor closes with `linger`.
         }
-    } else if (fd.valid() && ending == Ending::graceful) {
-        close_gracefully(std::move(fd));
+    } else if (fd.valid() && (ending == Ending::graceful || ending == Ending::answered)) {
+        end_gracefully(std::move(fd), ending);
     } else if (fd.valid()) {
         ::shutdown(fd.get(), SHUT_RDWR);
         fd.reset();
     }
     context_.descriptor_freed();
     context_.changed();
+}
+
+// Our last frame is out. What the peer is still sending must be read away, or a reset destroys the
+// frame before it is read; a running loop goes on with that for a while. Not where the program may
+// watch the descriptor itself, or another thread waits for input on it: there it ends now.
+void Connection::end_gracefully(net::UniqueFd fd, Ending ending) {
+    const ThreadToken reader = reader_.load();
+    const bool only_ours = !direct_reader_ && (reader == nullptr || reader == this_thread_token());
+    if (!context_.loop_running() || !only_ours) return close_gracefully(std::move(fd));
+    Linger linger;
+    linger.fd = std::move(fd);
+    linger.connection_id = load_field(id);
+    const LingerState state = advance_linger(linger, net::now_us());
+    const bool more_may_come = ending == Ending::graceful || linger.drained >= kDrainStep;
+    if (state == LingerState::waiting && more_may_come) {
+        net::UniqueFd own = private_number(linger.fd);
+        if (!own.valid()) return close_gracefully(std::move(linger.fd));
+        linger.fd = std::move(own);
+        try {
+            context_.adopt_lingering(std::move(linger));
+        } catch (const std::bad_alloc&) {
+            // It closes with `linger`.
+        }
+        return;
+    }
+    close_drained(std::move(linger.fd));
 }
 
 // Never waits, never goes into the middle of another frame. True when a Close frame is out, or is
@@ -90,8 +124,9 @@ bool Connection::send_close_frame_locked(Lock& lock, std::span<const std::byte> 
     const Phase now = phase();
     if (!is_ok() || (now != Phase::notifying && now != Phase::open)) return false;
     try {
-        if (flush_locked(lock).state != Flush::empty && outbox_.queued_bytes() == 0 &&
-            !queue_applies_locked())
+        const FlushResult flushed = flush_locked(lock);
+        outbox_.add_credit(flushed.program_payload);  // programs ask in on_close
+        if (flushed.state != Flush::empty && outbox_.queued_bytes() == 0 && !queue_applies_locked())
             return false;
         if (!send_library_frame_locked(lock, protocol::Opcode::close, body)) return false;
     } catch (const std::bad_alloc&) {
@@ -146,6 +181,7 @@ void Connection::fail(std::uint16_t close_code, const char* why) {
 // is held by a reference the program took itself, stays.
 void Connection::release() {
     const ConnectionPin pin(*this);
+    context_.tend_lingering();
     const bool was_registered = context_.unregister_connection(*this);
     const int owners = owner_ref_count();
     const bool last_is_programs_own =

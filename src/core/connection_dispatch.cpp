@@ -44,7 +44,10 @@ Connection::Wish Connection::wish() {
     if (now == Phase::connecting) return wish;
     wish.write = wants_write_.load();
     if (elsewhere || in_own_handshake_handler()) return wish;
-    if (now == Phase::replying) return wish;
+    if (now == Phase::replying) {
+        wish.now = !wish.write;  // a call of the program has written the rest of the reply
+        return wish;
+    }
     const bool tls_write = tls_wants_write_.load();
     wish.write = wish.write || tls_write;
     wish.read = !tls_write;

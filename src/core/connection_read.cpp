@@ -160,7 +160,7 @@ Connection::Got Connection::advance(ReadMode& mode) {
             if (got != Got::nothing || !input_.empty()) return got;
             continue;
         }
-        if (mode.read_ahead && mode.receives_left-- <= 0) {
+        if (mode.read_ahead && mode.receives_left-- <= 0 && !piece_grows()) {
             mode.error = EWOULDBLOCK;
             return partial_is_due(mode) ? Got::partial : Got::nothing;
         }
@@ -183,6 +183,13 @@ bool Connection::partial_is_due(const ReadMode& mode) const {
     if (!decoder_.has_partial()) return false;
     if (!mode.stream && decoder_.frame_size() <= NOPOLL_MAX_FRAME_SIZE_DEFAULT) return false;
     return mode.error != 0 || decoder_.partial_size() >= kLargestPiece;
+}
+
+// Of such a frame a piece is begun, and it is not cut where one read of a loop's turn happened to
+// end.
+bool Connection::piece_grows() const {
+    return decoder_.has_partial() && decoder_.frame_size() > NOPOLL_MAX_FRAME_SIZE_DEFAULT &&
+           decoder_.partial_size() < kLargestPiece;
 }
 
 // One read that, for a client in blocking mode, waits for the first byte of this call.
@@ -287,7 +294,7 @@ void Connection::handle_close_frame(std::span<const std::byte> body) {
     else
         NOPOLL_CONN_LOG(*this, NOPOLL_LEVEL_DEBUG, "closed by the peer with code %d",
                         static_cast<int>(close.code));
-    shutdown(Ending::graceful);
+    shutdown(Ending::answered);
 }
 
 // --- what the loop read ahead ------------------------------------------------------------------
@@ -338,6 +345,7 @@ Connection::Progress Connection::ready_to_read(bool read_ahead) {
 
 MessageResult Connection::get_message() {
     const ConnectionPin pin(*this);
+    context_.tend_lingering();
     try {
         return next_message();
     } catch (const std::bad_alloc&) {
@@ -350,6 +358,12 @@ MessageResult Connection::get_message() {
 void Connection::out_of_memory() {
     NOPOLL_CONN_LOG(*this, NOPOLL_LEVEL_CRITICAL, "out of memory while reading");
     shutdown();
+}
+
+// What a direct call does for bytes that are still to be written: one attempt.
+void Connection::try_pending() {
+    Lock lock(mutex_);
+    if (!outbox_.empty()) outbox_.add_credit(flush_locked(lock).program_payload);
 }
 
 MessageResult Connection::next_message() {
@@ -366,13 +380,7 @@ MessageResult Connection::next_message() {
     case Progress::ended: return {nullptr, 0};
     case Progress::done: break;
     }
-    {
-        Lock lock(mutex_);
-        if (!outbox_.empty()) {
-            const FlushResult flushed = flush_locked(lock);
-            outbox_.add_credit(flushed.program_payload);
-        }
-    }
+    try_pending();
     ReadMode mode;
     mode.may_wait = is_client();
     for (;;) {
@@ -422,6 +430,7 @@ CallResult Connection::read_piece(std::span<char> buffer) {
     case Progress::ended: return {-1, 0};
     case Progress::done: break;
     }
+    try_pending();
     ReadMode mode;
     mode.stream = true;
     for (;;) {
@@ -464,7 +473,7 @@ CallResult Connection::read(std::span<char> buffer, bool block, long timeout_ms)
         if (got.value > 0) continue;
         if (in_own_handshake_handler() || is_listener() || deadline.passed()) break;
         // errno tells "control frame" from "nothing": both come back here.
-        const bool for_writing = tls_wants_write_.load();
+        const bool for_writing = tls_wants_write_.load() || phase() == Phase::replying;
         if (await_descriptor(!for_writing, for_writing, deadline) == net::Ready::failed) break;
     }
     return {static_cast<int>(filled), kKeepErrno};

@@ -431,7 +431,7 @@ CallResult Connection::write_pausing(Lock& lock, FrameBytes& frame, std::size_t 
 
 // Pongs, Close frames and the like: never wait, never count in results.
 bool Connection::send_library_frame_locked(Lock& lock, Opcode opcode,
-                                           std::span<const std::byte> payload) {
+                                           std::span<const std::byte> payload, AskedBy asked_by) {
     FrameHeader header;
     header.opcode = opcode;
     header.masked = is_client();
@@ -450,7 +450,11 @@ bool Connection::send_library_frame_locked(Lock& lock, Opcode opcode,
         std::memcpy(bytes.data() + head, payload.data(), payload.size());
     std::span<const std::byte> left = std::span(bytes).first(head + payload.size());
 
-    if (!others_write() && !gathers_locked(left.size())) flush_locked(lock);
+    if (!others_write() && !gathers_locked(left.size())) {
+        // The program knows nothing of a pong; of a ping of its own it does.
+        const FlushResult flushed = flush_locked(lock);
+        if (asked_by == AskedBy::library) outbox_.add_credit(flushed.program_payload);
+    }
     const bool direct = outbox_.empty() && !others_write();
     while (direct && !left.empty()) {
         const bool more = holds_back() && opcode != Opcode::close;
@@ -464,10 +468,16 @@ bool Connection::send_library_frame_locked(Lock& lock, Opcode opcode,
     }
     if (left.empty()) return true;
     const bool untouched = left.size() == head + payload.size();
+    // Peers that ping and do not read must not make the queue grow: beyond its limit only the
+    // latest pong is kept.
+    const bool queue_is_full = outbox_.queued_bytes() > 0 && !queue_has_room_locked(left.size());
+    const bool replaceable = opcode == Opcode::pong && untouched;
     try {
-        if (outbox_.queued_bytes() > 0 || (opcode == Opcode::close && queue_applies_locked()))
+        if (replaceable && queue_is_full)
+            outbox_.append_pong(left, Account::queued);
+        else if (outbox_.queued_bytes() > 0 || (opcode == Opcode::close && queue_applies_locked()))
             outbox_.append(Account::queued, left, {}, 0);
-        else if (opcode == Opcode::pong && untouched)
+        else if (replaceable)
             outbox_.append_pong(left);
         else
             outbox_.append(Account::library, left, {}, 0);
@@ -484,7 +494,7 @@ bool Connection::send_control(Opcode opcode, std::span<const std::byte> payload)
     Lock lock(mutex_);
     const int error = refuse_send_locked();
     if (error != 0 && error != EWOULDBLOCK) return false;
-    return send_library_frame_locked(lock, opcode, payload);
+    return send_library_frame_locked(lock, opcode, payload, AskedBy::program);
 }
 
 int Connection::pending_write_bytes() {
@@ -558,7 +568,7 @@ void Connection::finish_batch() {
     Lock lock(mutex_);
     if (batching_) {
         batching_ = false;
-        flush_locked(lock);
+        outbox_.add_credit(flush_locked(lock).program_payload);
     }
     push_locked();
 }

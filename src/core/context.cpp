@@ -2,6 +2,7 @@
 // Contexts: life, registry, and what wakes the waits on them.
 #include "core/context.hpp"
 
+#include <algorithm>
 #include <csignal>
 #include <mutex>
 #include <new>
@@ -13,7 +14,6 @@
 #include "core/log.hpp"
 #include "net/clock.hpp"
 #include "net/process.hpp"
-#include "net/readiness.hpp"
 
 namespace nopoll::core {
 namespace {
@@ -36,10 +36,6 @@ void neutralise_sigpipe() {
 // Who was accepted by whom. Of all contexts: a program may accept on one context for another.
 constinit std::mutex family_guard;
 static_assert(std::is_trivially_destructible_v<std::mutex>);
-
-// At the end of a context nobody runs a loop any more: closed connections may still owe their
-// peers some bytes, for which this much time is given.
-constexpr std::int64_t kLastWritesUs = 10'000'000;
 
 }  // namespace
 
@@ -77,13 +73,7 @@ Context::~Context() = default;
 
 // Nobody can reach the context any more.
 void Context::destroy(Context* context) {
-    const net::Deadline deadline = net::Deadline::after_us(kLastWritesUs);
-    for (Linger& linger : context->lingering_) {
-        LingerState state = LingerState::waiting;
-        while ((state = advance_linger(linger, net::now_us())) == LingerState::waiting)
-            if (net::wait_writable(linger.fd.get(), deadline) != net::Ready::yes) break;
-        if (state == LingerState::done) close_gracefully(std::move(linger.fd));
-    }
+    finish_lingering(context->lingering_);
     if (context->io_engine != nullptr) release_io_engine(context->io_engine);
     delete context;
 }
@@ -105,6 +95,7 @@ void Context::unpin() {
 }
 
 bool Context::register_connection(Connection& connection, Reference reference) {
+    tend_lingering();
     {
         const std::lock_guard guard(mutex_);
         const Registry::Place place = registry_.add(&connection, conn_id);
@@ -272,11 +263,63 @@ void Context::release_descriptor(int fd) {
 }
 
 void Context::adopt_lingering(Linger linger) {
+    net::UniqueFd oldest;
     {
         const std::lock_guard guard(mutex_);
+        const auto drains = [](const Linger& other) { return other.draining; };
+        if (linger.draining &&
+            std::count_if(lingering_.begin(), lingering_.end(), drains) >= kMostDraining) {
+            const auto first = std::find_if(lingering_.begin(), lingering_.end(), drains);
+            oldest = take_lingering(*first);
+            lingering_.erase(first);
+        }
+        linger.serial = ++last_linger_;
         lingering_.push_back(std::move(linger));
+        lingers_.store(true);
     }
     changed();
+}
+
+// With mutex() held; the descriptor is closed by the caller.
+net::UniqueFd Context::take_lingering(Linger& linger) {
+    release_descriptor(linger.fd.get());
+    return std::move(linger.fd);
+}
+
+// The first of those that do nothing but read away, as far as `over` says; false: there is none.
+template <class Over>
+bool Context::end_one_draining(Over over) {
+    net::UniqueFd ended;
+    {
+        const std::lock_guard guard(mutex_);
+        const auto it = std::find_if(lingering_.begin(), lingering_.end(), [&](Linger& linger) {
+            return linger.draining && over(linger);
+        });
+        if (it == lingering_.end()) {
+            lingers_.store(!lingering_.empty());
+            return false;
+        }
+        ended = take_lingering(*it);
+        lingering_.erase(it);
+    }
+    close_drained(std::move(ended));
+    return true;
+}
+
+void Context::tend_lingering() {
+    if (!lingers_.load() || loop_running()) return;
+    const std::int64_t now = net::now_us();
+    while (end_one_draining(
+        [now](Linger& linger) { return advance_linger(linger, now) != LingerState::waiting; })) {
+    }
+}
+
+bool Context::end_all_draining() {
+    bool any = false;
+    while (end_one_draining([](const Linger&) { return true; }))
+        any = true;
+    if (any) changed();
+    return any;
 }
 
 }  // namespace nopoll::core

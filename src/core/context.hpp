@@ -126,9 +126,14 @@ public:
     // With mutex() held, before the descriptor is closed or goes to somebody else.
     void release_descriptor(int fd);
 
-    // Sockets of closed connections with bytes still to be written.
+    // Sockets of closed connections that still have something to do (linger.hpp).
     LingerList& lingering() { return lingering_; }
+    bool has_lingering() const { return lingers_.load(); }
     void adopt_lingering(Linger linger);
+    // Between waits, from calls of the program: those that are over are closed.
+    void tend_lingering();
+    // For want of descriptors: all that only read away are closed. False: there was none.
+    bool end_all_draining();
 
     Mutex& mutex() const { return mutex_; }
     // For the waits, under mutex().
@@ -139,6 +144,9 @@ private:
     Context();
     ~Context();
     static void destroy(Context* context);
+    net::UniqueFd take_lingering(Linger& linger);
+    template <class Over>
+    bool end_one_draining(Over over);
 
     mutable Mutex mutex_;
     std::atomic<int> holds_{1};  // 1 for all visible references, 1 per pin
@@ -157,6 +165,8 @@ private:
     std::unique_ptr<WatchSet> watch_set_;  // of the last outermost wait
     std::vector<WatchSet*> sets_in_use_;
     LingerList lingering_;
+    std::uint64_t last_linger_ = 0;
+    std::atomic<bool> lingers_{false};
 };
 
 // Keeps a context alive over a call, unseen by the program.

@@ -3,31 +3,69 @@
 #include "core/linger.hpp"
 
 #include <array>
+#include <cerrno>
+#include <poll.h>
 #include <sys/socket.h>
 
+#include "net/clock.hpp"
+#include "net/no_cancel.hpp"
 #include "net/plain_transport.hpp"
+#include "net/readiness.hpp"
 
 namespace nopoll::core {
+namespace {
 
-void close_gracefully(net::UniqueFd fd) {
-    constexpr std::size_t kDrainLimit = 64 * 1024;
-    if (::shutdown(fd.get(), SHUT_WR) == 0) {
-        std::array<std::byte, 4096> scratch;
-        for (std::size_t drained = 0; drained < kDrainLimit;) {
-            const net::IoResult got = net::receive(fd.get(), scratch);
-            if (got.status != net::IoResult::Status::ok) break;
-            drained += got.bytes;
-        }
+// More than a socket buffers by default: all that is there can be read away in one call.
+constexpr std::size_t kDrainInOneCall = std::size_t{8} << 20;
+// At the end of a context nobody runs a loop any more: closed connections may still owe their
+// peers some bytes, for which this much time is given.
+constexpr std::int64_t kLastWritesUs = 10'000'000;
+// A peer that was sending, and now is silent for so long, has read our last frame or never will.
+constexpr int kSilenceMs = 100;
+
+enum class Drained { some, nothing_now, ended };
+
+// At most `most` bytes are thrown away and counted.
+Drained drain(int fd, std::size_t most, std::size_t& count) {
+    std::array<std::byte, 16 * 1024> scratch;
+    for (std::size_t taken = 0; taken < most;) {
+        const net::IoResult got = net::receive(fd, scratch);
+        if (got.status == net::IoResult::Status::would_block) return Drained::nothing_now;
+        if (got.status != net::IoResult::Status::ok) return Drained::ended;
+        taken += got.bytes;
+        count += got.bytes;
     }
-    // Says nothing to the peer, but wakes a thread that waits for input on this descriptor.
+    return Drained::some;
+}
+
+LingerState advance_draining(Linger& linger, std::int64_t now_us) {
+    const Drained drained = drain(linger.fd.get(), kDrainStep, linger.drained);
+    const bool enough = linger.drained >= kDrainLimit || now_us >= linger.give_up_us;
+    return drained == Drained::ended || enough ? LingerState::done : LingerState::waiting;
+}
+
+}  // namespace
+
+void close_drained(net::UniqueFd fd) {
     (void)::shutdown(fd.get(), SHUT_RD);
     fd.reset();
 }
 
+void close_gracefully(net::UniqueFd fd) {
+    std::size_t count = 0;
+    if (::shutdown(fd.get(), SHUT_WR) == 0) (void)drain(fd.get(), kDrainInOneCall, count);
+    close_drained(std::move(fd));
+}
+
 LingerState advance_linger(Linger& linger, std::int64_t now_us) {
-    for (;;) {
+    while (!linger.draining) {
         const std::span<const std::byte> bytes = linger.outbox.next();
-        if (bytes.empty()) return LingerState::done;
+        if (bytes.empty()) {
+            if (::shutdown(linger.fd.get(), SHUT_WR) != 0) return LingerState::done;
+            linger.draining = true;
+            linger.give_up_us = now_us + kDrainPatienceUs;
+            break;
+        }
         const net::IoResult sent =
             net::send(linger.fd.get(), bytes, {}, !linger.outbox.last_segment());
         switch (sent.status) {
@@ -40,6 +78,31 @@ LingerState advance_linger(Linger& linger, std::int64_t now_us) {
         default: return LingerState::failed;
         }
     }
+    return advance_draining(linger, now_us);
+}
+
+void finish_lingering(LingerList& list) {
+    const net::NoCancel no_cancel;  // destructors come here
+    const net::Deadline deadline = net::Deadline::after_us(kLastWritesUs);
+    for (Linger& linger : list)
+        while (!linger.draining && advance_linger(linger, net::now_us()) == LingerState::waiting &&
+               !linger.draining)
+            if (net::wait_writable(linger.fd.get(), deadline) != net::Ready::yes) break;
+    for (;;) {
+        const std::int64_t now = net::now_us();
+        std::erase_if(list, [now](Linger& linger) {
+            return !linger.draining || advance_linger(linger, now) != LingerState::waiting ||
+                   linger.drained == 0;
+        });
+        std::array<pollfd, 64> sending{};
+        nfds_t count = 0;
+        for (const Linger& linger : list)
+            if (count < sending.size()) sending[count++] = {linger.fd.get(), POLLIN, 0};
+        if (count == 0) return;
+        const int ready = ::poll(sending.data(), count, kSilenceMs);
+        if (ready == 0 || (ready < 0 && errno != EINTR)) break;
+    }
+    list.clear();
 }
 
 }  // namespace nopoll::core

@@ -23,11 +23,15 @@ constexpr std::int64_t kShortestWaitUs = 10'000;
 constexpr std::int64_t kAcceptPauseUs = 100'000;
 constexpr int kAcceptsPerTurn = 16;
 
+bool out_of_descriptors(int error) {
+    return error == EMFILE || error == ENFILE;
+}
+
 // What the next try would meet again: no descriptors, no memory, or a socket that accepts nobody,
 // because somebody has shut it down or put another one in its place.
 bool calls_for_a_pause(int error) {
-    return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM ||
-           error == EINVAL || error == ENOTSOCK || error == EOPNOTSUPP;
+    return out_of_descriptors(error) || error == ENOBUFS || error == ENOMEM || error == EINVAL ||
+           error == ENOTSOCK || error == EOPNOTSUPP;
 }
 
 // A turn's reference: the program sees one more while its handlers run.
@@ -235,20 +239,26 @@ void LoopRunner::serve(const Turn& turn) {
 }
 
 void LoopRunner::serve_listener(Connection& listener) {
+    bool any = false;
     for (int i = 0; i < kAcceptsPerTurn; ++i) {
         int error = 0;
         const Connection* const accepted =
             Acceptor::accept(context_, listener, AcceptWaiting::never, error);
-        if (error == EAGAIN) return;
+        any = any || accepted != nullptr;
+        if (error == EAGAIN) break;
         if (accepted == nullptr && calls_for_a_pause(error)) {
+            if (out_of_descriptors(error) && context_.end_all_draining()) continue;
             NOPOLL_CONN_LOG(listener, NOPOLL_LEVEL_CRITICAL,
                             "accept failed (%s): pausing for 100 ms", ::strerror(error));
             listener.pause_accepts(net::now_us() + kAcceptPauseUs);
             context_.changed();
-            return;
+            break;
         }
-        if (context_.stop_count() != stops_at_start_) return;
+        if (context_.stop_count() != stops_at_start_) break;
     }
+    // The new one may have the number of a descriptor that somebody closed behind our back, whose
+    // connection has its turn in this pass too: it must not read what is the new one's.
+    if (any && turns_.size() > 1) sync();
 }
 
 void LoopRunner::serve_lingering(int fd) {
@@ -262,8 +272,12 @@ void LoopRunner::serve_lingering(int fd) {
         const auto it = std::find_if(list.begin(), list.end(),
                                      [fd](const Linger& l) { return l.fd.get() == fd; });
         if (it == list.end()) return;
+        const bool was_draining = it->draining;
         state = advance_linger(*it, net::now_us());
-        if (state == LingerState::waiting) return;
+        if (state == LingerState::waiting) {
+            if (!was_draining && it->draining) context_.changed();  // now it waits for input
+            return;
+        }
         if (state == LingerState::gave_up) lost = "does not read: its last bytes are given up";
         if (state == LingerState::failed) lost = "is gone: its last bytes are lost";
         connection_id = it->connection_id;
@@ -271,8 +285,7 @@ void LoopRunner::serve_lingering(int fd) {
         ending = std::move(it->fd);
         list.erase(it);
     }
-    if (state == LingerState::done) close_gracefully(std::move(ending));
-    ending.reset();
+    close_drained(std::move(ending));
     context_.descriptor_freed();
     context_.changed();
     if (lost != nullptr)

@@ -3,6 +3,7 @@
 // has gone is forgotten, and descriptors that somebody closed behind our back are found.
 #include "core/loop_runner.hpp"
 
+#include <algorithm>
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -135,19 +136,38 @@ void LoopRunner::unwatch_slot(std::size_t slot) {
 }
 
 void LoopRunner::sync_lingering() {
-    for (const int fd : set_->lingering) {
-        if (set_->meaning_of(fd) != WatchSet::kLingering) continue;
-        set_->set_meaning(fd, WatchSet::kNothing);
-        set_->engine->forget_released(fd);
-    }
-    set_->lingering.clear();
+    std::vector<WatchSet::Lingering>& known = set_->lingering;
+    if (known.empty() && !context_.has_lingering()) return;
     const std::lock_guard guard(context_.mutex());
-    for (const Linger& linger : context_.lingering()) {
+    const LingerList& list = context_.lingering();
+    // Both in the order of their serials: what has gone, and what waits for something else now.
+    auto current = list.begin();
+    const auto is_over = [&](const WatchSet::Lingering& watched) {
+        current = std::find_if(current, list.end(), [&](const Linger& linger) {
+            return linger.serial >= watched.serial;
+        });
+        if (current != list.end() && current->serial == watched.serial &&
+            current->draining == watched.draining)
+            return false;
+        if (set_->meaning_of(watched.fd) == WatchSet::kLingering) {
+            set_->set_meaning(watched.fd, WatchSet::kNothing);
+            set_->engine->forget_released(watched.fd);
+        }
+        return true;
+    };
+    std::erase_if(known, is_over);
+    std::size_t at = 0;
+    for (const Linger& linger : list) {
+        note_timer(linger.give_up_us);
+        if (at < known.size() && known[at].serial == linger.serial) {
+            ++at;
+            continue;
+        }
         const int fd = linger.fd.get();
-        set_->lingering.push_back(fd);
-        if (set_->engine->watch(fd, {false, true})) set_->set_meaning(fd, WatchSet::kLingering);
-        if (next_timer_us_ == 0 || linger.give_up_us < next_timer_us_)
-            next_timer_us_ = linger.give_up_us;
+        known.insert(known.begin() + static_cast<std::ptrdiff_t>(at++),
+                     {fd, linger.serial, linger.draining});
+        if (set_->engine->watch(fd, {linger.draining, !linger.draining}))
+            set_->set_meaning(fd, WatchSet::kLingering);
     }
 }
 

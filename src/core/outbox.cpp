@@ -38,8 +38,16 @@ std::uint64_t Outbox::append(Account account, std::span<const std::byte> head,
                              std::span<const std::byte> body, std::size_t header_bytes) {
     if (account == Account::queued && extend_queue(head, body)) return last_ticket_;
     const std::size_t size = head.size() + body.size();
+    return push(account, head, body, header_bytes,
+                account == Account::queued ? std::max(size, kQueueBlock) : size);
+}
+
+std::uint64_t Outbox::push(Account account, std::span<const std::byte> head,
+                           std::span<const std::byte> body, std::size_t header_bytes,
+                           std::size_t capacity) {
+    const std::size_t size = head.size() + body.size();
     Segment segment;
-    segment.capacity = account == Account::queued ? std::max(size, kQueueBlock) : size;
+    segment.capacity = capacity;
     segment.bytes.reset(new std::byte[std::max<std::size_t>(segment.capacity, 1)]);
     copy_both(segment.bytes.get(), head, body);
     segment.size = size;
@@ -55,27 +63,25 @@ bool Outbox::extend_queue(std::span<const std::byte> head, std::span<const std::
     if (segments_.empty()) return false;
     Segment& back = segments_.back();
     const std::size_t size = head.size() + body.size();
-    if (back.account != Account::queued || back.capacity - back.size < size) return false;
+    if (back.account != Account::queued || back.pong || back.capacity - back.size < size)
+        return false;
     copy_both(back.bytes.get() + back.size, head, body);
     back.size += size;
     queued_bytes_ += size;
     return true;
 }
 
-void Outbox::append_pong(std::span<const std::byte> frame) {
-    for (std::size_t i = segments_.size(); i-- > first_;) {
-        Segment& s = segments_[i];
-        if (!s.pong || s.tried) continue;
-        if (s.capacity < frame.size()) {
-            s.bytes.reset(new std::byte[frame.size()]);
-            s.capacity = frame.size();
-        }
-        copy_both(s.bytes.get(), frame, {});
-        s.size = frame.size();
-        return;
-    }
-    append(Account::library, frame, {}, 0);
+void Outbox::append_pong(std::span<const std::byte> frame, Account account) {
+    std::size_t older = segments_.size();
+    while (older > first_ && !(segments_[older - 1].pong && !segments_[older - 1].tried))
+        --older;
+    push(account, frame, {}, 0, frame.size());
     segments_.back().pong = true;
+    if (older == first_) return;
+    // The new one is at the end, so that pongs stay in the order of their pings.
+    const auto replaced = segments_.begin() + static_cast<std::ptrdiff_t>(older - 1);
+    if (replaced->account == Account::queued) queued_bytes_ -= replaced->size;
+    segments_.erase(replaced);
 }
 
 std::span<const std::byte> Outbox::next() {

@@ -35,8 +35,8 @@ public:
     // which a waiting send recognises its segment. Throws std::bad_alloc and then changes nothing.
     std::uint64_t append(Account, std::span<const std::byte> head, std::span<const std::byte> body,
                          std::size_t header_bytes);
-    // Appends a pong; an older one of which nothing was tried yet is replaced.
-    void append_pong(std::span<const std::byte> frame);
+    // Appends a pong; an older one of which nothing was tried yet is dropped.
+    void append_pong(std::span<const std::byte> frame, Account account = Account::library);
 
     // The next bytes in order, for one write; empty when there are none.
     std::span<const std::byte> next();
@@ -73,6 +73,8 @@ private:
         bool pong = false;
     };
 
+    std::uint64_t push(Account, std::span<const std::byte> head, std::span<const std::byte> body,
+                       std::size_t header_bytes, std::size_t capacity);
     bool extend_queue(std::span<const std::byte> head, std::span<const std::byte> body);
     void drop_front();
 

@@ -28,11 +28,17 @@ struct WatchSet {
         loop::Interest interest;
     };
 
+    struct Lingering {
+        int fd = -1;
+        std::uint64_t serial = 0;
+        bool draining = false;
+    };
+
     std::unique_ptr<loop::WaitEngine> engine;
     int engine_type = 0;                // the program may want another kind by the next wait
     std::vector<Watched> watched;       // by slot
     std::vector<std::int32_t> meaning;  // by descriptor: a slot, or one of the constants
-    std::vector<int> lingering;
+    std::vector<Lingering> lingering;   // in the order of the context's list
     int wake_fd = -1;
     // Only good for the process and the wake pipe that it was made with: programs fork, and
     // daemons close every descriptor, an engine's own one included.

@@ -147,6 +147,28 @@ static void pieces_are_not_cut_small(void** state) {
     raw_close(&peer);
 }
 
+/* Nor in the loop. */
+static void pieces_in_the_loop_are_not_cut_small(void** state) {
+    static unsigned char bytes[300000];
+    struct taken taken;
+    struct raw_peer peer;
+    unsigned char head[14];
+    size_t sent = 0;
+    const int room = 1000000;
+    (void)state;
+    raw_open(&peer, RAW_ACCEPTED);
+    nopoll_ctx_set_max_frame_size(peer.ctx, 64 * 1024 * 1024);
+    nopoll_ctx_set_on_msg(peer.ctx, on_msg, &taken);
+    memset(&taken, 0, sizeof taken);
+    setsockopt(nopoll_conn_socket(peer.conn), SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
+    test_send_all(peer.fd, head, raw_long_header(&peer, head, RAW_BINARY, 20000000));
+    feed(peer.fd, bytes, sizeof bytes, &sent);
+    raw_wait_arrived(&peer, (int)sent);
+    SERVE_UNTIL(peer.ctx, taken.size == sent);
+    assert_int_equal(taken.pieces, 1);
+    raw_close(&peer);
+}
+
 /* The end inside such a frame: pieces delivered so far stay delivered, then the connection ends. */
 static void end_inside_pieces(void** state) {
     struct raw_peer peer;
@@ -170,8 +192,11 @@ RAW_BOTH_SIDES(up_to_the_limit_whole)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        RAW_BOTH_TESTS(above_the_limit_in_pieces), cmocka_unit_test(first_fragment_in_pieces),
-        RAW_BOTH_TESTS(up_to_the_limit_whole),     cmocka_unit_test(pieces_are_not_cut_small),
+        RAW_BOTH_TESTS(above_the_limit_in_pieces),
+        cmocka_unit_test(first_fragment_in_pieces),
+        RAW_BOTH_TESTS(up_to_the_limit_whole),
+        cmocka_unit_test(pieces_are_not_cut_small),
+        cmocka_unit_test(pieces_in_the_loop_are_not_cut_small),
         cmocka_unit_test(end_inside_pieces),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -105,6 +105,82 @@ static void credit_survives_a_refused_send(enum raw_side side) {
     sink_free(&sink);
 }
 
+/* On a message the peer makes room for the frame that waits. */
+static void make_room(noPollCtx* ctx, noPollConn* conn, noPollMsg* msg, noPollPtr data) {
+    void** const both = (void**)data;
+    (void)ctx;
+    (void)conn;
+    (void)msg;
+    sink_take((struct sink*)both[0], ((struct raw_peer*)both[1])->fd, SIZE_MAX / 2);
+}
+
+/* Nothing is lost of what a pong of the library pushed out in front of itself. */
+static void pongs_leave_the_credit(enum raw_side side) {
+    struct raw_peer peer;
+    struct sink sink;
+    unsigned char bytes[64];
+    size_t size;
+    void* both[2] = {&sink, &peer};
+    const long end = test_now_ms() + TEST_LIMIT_MS;
+    long told = 0;
+    send_stuck(&peer, &sink, side);
+    nopoll_ctx_set_on_msg(peer.ctx, make_room, both);
+    size = raw_frame(&peer, bytes, RAW_TEXT, "room", 4);
+    size += raw_frame(&peer, bytes + size, RAW_PING, "ping", 4);
+    test_send_all(peer.fd, bytes, size);
+    nopoll_loop_wait(peer.ctx, 1);
+    while (nopoll_conn_pending_write_bytes(peer.conn) > 0 && test_now_ms() < end) {
+        const int n = nopoll_conn_complete_pending_write(peer.conn);
+        if (n > 0) told += n;
+        sink_take(&sink, peer.fd, SIZE_MAX / 2);
+    }
+    sink_take(&sink, peer.fd, SIZE_MAX / 2);
+    assert_int_equal(told, kSize);
+    SINK_EXPECT(&sink, &peer, RAW_BINARY, content, kSize);
+    SINK_EXPECT(&sink, &peer, RAW_PONG, "ping", 4);
+    SINK_EXPECT_ALL(&sink);
+    raw_close(&peer);
+    sink_free(&sink);
+}
+
+struct collector {
+    struct raw_peer peer;
+    struct sink sink;
+    long told;
+};
+
+static void collect(noPollCtx* ctx, noPollConn* conn, noPollPtr data) {
+    struct collector* const all = (struct collector*)data;
+    const long end = test_now_ms() + TEST_LIMIT_MS;
+    (void)ctx;
+    while (nopoll_conn_pending_write_bytes(conn) > 0 && test_now_ms() < end) {
+        const int n = nopoll_conn_complete_pending_write(conn);
+        if (n > 0) all->told += n;
+        sink_take(&all->sink, all->peer.fd, SIZE_MAX / 2);
+    }
+}
+
+/* Nor of what went out when a Close frame was to be answered: programs complete in on_close. */
+static void close_answers_leave_the_credit(enum raw_side side) {
+    struct collector all;
+    unsigned char bytes[64];
+    size_t size;
+    void* both[2] = {&all.sink, &all.peer};
+    send_stuck(&all.peer, &all.sink, side);
+    all.told = 0;
+    nopoll_ctx_set_on_msg(all.peer.ctx, make_room, both);
+    nopoll_conn_set_on_close(all.peer.conn, collect, &all);
+    size = raw_frame(&all.peer, bytes, RAW_TEXT, "room", 4);
+    size += raw_frame(&all.peer, bytes + size, RAW_CLOSE, "", 0);
+    test_send_all(all.peer.fd, bytes, size);
+    SERVE_UNTIL(all.peer.ctx, !nopoll_conn_is_ok(all.peer.conn));
+    assert_int_equal(all.told, kSize);
+    sink_take(&all.sink, all.peer.fd, SIZE_MAX / 2);
+    SINK_EXPECT(&all.sink, &all.peer, RAW_BINARY, content, kSize);
+    raw_close(&all.peer);
+    sink_free(&all.sink);
+}
+
 /* get_msg tries once, too. */
 static void get_msg_writes_what_is_pending(enum raw_side side) {
     struct raw_peer peer;
@@ -172,6 +248,30 @@ static void pong_waits(enum raw_side side) {
     SINK_EXPECT(&sink, &peer, RAW_PONG, "ping 9", 6);
     SINK_EXPECT(&sink, &peer, RAW_BINARY, content, kSize);
     SINK_EXPECT(&sink, &peer, RAW_TEXT, "end", 3);
+    SINK_EXPECT_ALL(&sink);
+    sink_free(&sink);
+    raw_close(&peer);
+}
+
+/* Programs that only read a stream get their pongs out as well. */
+static void read_writes_what_is_pending(enum raw_side side) {
+    struct raw_peer peer;
+    struct sink sink = {NULL, 0, 0, 0};
+    const long end = test_now_ms() + TEST_LIMIT_MS;
+    char byte;
+    narrow_open_local(&peer, side);
+    fill_up(&peer, &sink);
+    raw_send(&peer, RAW_PING, "ping", 4);
+    assert_int_equal(nopoll_conn_read(peer.conn, &byte, 1, nopoll_false, 0), -1);
+    assert_true(nopoll_conn_pending_write_bytes(peer.conn) > 0);
+    while (nopoll_conn_pending_write_bytes(peer.conn) > 0 && test_now_ms() < end) {
+        sink_take(&sink, peer.fd, SIZE_MAX / 2);
+        errno = 0;
+        assert_int_equal(nopoll_conn_read(peer.conn, &byte, 1, nopoll_false, 0), -1);
+        assert_int_equal(errno, NOPOLL_EWOULDBLOCK);
+    }
+    sink_take(&sink, peer.fd, SIZE_MAX / 2);
+    SINK_EXPECT(&sink, &peer, RAW_PONG, "ping", 4);
     SINK_EXPECT_ALL(&sink);
     sink_free(&sink);
     raw_close(&peer);
@@ -301,7 +401,10 @@ RAW_BOTH_SIDES(credit_is_forgotten)
 RAW_BOTH_SIDES(credit_survives_a_refused_send)
 RAW_BOTH_SIDES(get_msg_writes_what_is_pending)
 RAW_BOTH_SIDES(pong_waits)
+RAW_BOTH_SIDES(pongs_leave_the_credit)
+RAW_BOTH_SIDES(close_answers_leave_the_credit)
 RAW_BOTH_SIDES(ping_waits)
+RAW_BOTH_SIDES(read_writes_what_is_pending)
 RAW_BOTH_SIDES(flush_with_nothing_pending)
 RAW_BOTH_SIDES(flush_keeps_its_time)
 RAW_BOTH_SIDES(flush_waits_for_room)
@@ -312,8 +415,11 @@ int main(void) {
         RAW_BOTH_TESTS(credit_is_forgotten),
         RAW_BOTH_TESTS(credit_survives_a_refused_send),
         RAW_BOTH_TESTS(get_msg_writes_what_is_pending),
+        RAW_BOTH_TESTS(pongs_leave_the_credit),
+        RAW_BOTH_TESTS(close_answers_leave_the_credit),
         RAW_BOTH_TESTS(pong_waits),
         RAW_BOTH_TESTS(ping_waits),
+        RAW_BOTH_TESTS(read_writes_what_is_pending),
         cmocka_unit_test(pong_never_waits),
         RAW_BOTH_TESTS(flush_with_nothing_pending),
         RAW_BOTH_TESTS(flush_keeps_its_time),

@@ -325,10 +325,13 @@ static nopoll_bool fill_socket(noPollCtx* ctx, noPollConn* conn, noPollPtr data)
     return nopoll_true;
 }
 
-/* The rest is remembered, and the connection is ready only when it is out. */
+enum finish { BY_IS_READY, BY_LOOP, BY_PROGRAM_THEN_LOOP };
+
+/* The rest is remembered, and the connection is ready only when it is out, whoever wrote it. */
 static void the_reply_is_finished_when_there_is_room(void** state) {
     (void)state;
-    for (int in_loop = 0; in_loop < 2; in_loop++) {
+    for (int finish = BY_IS_READY; finish <= BY_PROGRAM_THEN_LOOP; finish++) {
+        const int in_loop = finish != BY_IS_READY;
         story now = {"", 0, 0};
         char head[512];
         int fds[2];
@@ -351,6 +354,11 @@ static void the_reply_is_finished_when_there_is_room(void** state) {
         char* const junk = malloc((size_t)filled_with);
         assert_int_equal(test_receive(fds[1], junk, (size_t)filled_with), filled_with);
         free(junk);
+        if (finish == BY_PROGRAM_THEN_LOOP) {
+            assert_true(nopoll_conn_pending_write_bytes(conn) > 0);
+            assert_int_equal(nopoll_conn_flush_writes(conn, 1000000, 0), 0);
+            assert_int_equal(nopoll_conn_pending_write_bytes(conn), 0);
+        }
         if (in_loop)
             LOOP_UNTIL(ctx, now.order[0] != 0);
         else

@@ -169,6 +169,51 @@ static void limit_by_default(void** state) {
     raw_close(&slow);
 }
 
+/* A peer that sends pings and reads nothing does not make the queue grow beyond its limit; the
+ * latest ping is answered in the end. */
+static void pongs_respect_the_limit(void** state) {
+    enum { kPings = 4000, kPong = 127, kLimit = 100000 };
+    struct raw_peer slow;
+    struct plan plan;
+    struct sink sink = {NULL, 0, 0, 0};
+    unsigned char payload[125];
+    unsigned last = 0, number;
+    size_t queued;
+    const long end = test_now_ms() + 3 * TEST_LIMIT_MS;
+    (void)state;
+    open_plan(&slow, &plan, 40, 20000);
+    nopoll_ctx_set_send_queue_limit(slow.ctx, kLimit);
+    go(&slow, &plan);
+    assert_true(plan.refused > 0);
+    memset(payload, 0, sizeof payload);
+    for (number = 1; number <= kPings; number++) {
+        memcpy(payload, &number, sizeof number);
+        raw_send(&slow, RAW_PING, payload, sizeof payload);
+        if (number % 100 == 0) {
+            int left = 1;
+            while (left > 0 && test_now_ms() < end) {
+                nopoll_loop_wait(slow.ctx, 1);
+                ioctl(nopoll_conn_socket(slow.conn), FIONREAD, &left);
+            }
+        }
+    }
+    assert_true(nopoll_conn_is_ok(slow.conn));
+    assert_int_equal(nopoll_conn_pending_write_bytes(slow.conn), 0);
+    while (last != kPings && test_now_ms() < end) {
+        if (sink_take(&sink, slow.fd, SIZE_MAX / 2) == 0) nopoll_loop_wait(slow.ctx, 1);
+        if (sink.size >= sizeof payload)
+            memcpy(&last, sink.bytes + sink.size - sizeof payload, sizeof last);
+    }
+    assert_int_equal(last, kPings);
+    for (number = 0; number < (unsigned)plan.sent; number++)
+        SINK_EXPECT(&sink, &slow, RAW_BINARY, content, plan.size);
+    queued = sink.size - sink.parsed;
+    assert_int_equal(queued % kPong, 0);
+    assert_true(queued < 2 * kLimit);
+    sink_free(&sink);
+    raw_close(&slow);
+}
+
 /* 0: sends wait, as those of the original do. */
 static void limit_zero_waits(void** state) {
     struct raw_peer slow;
@@ -200,6 +245,7 @@ int main(void) {
         cmocka_unit_test(limit_by_call),
         cmocka_unit_test(limit_by_environment),
         cmocka_unit_test(limit_by_default),
+        cmocka_unit_test(pongs_respect_the_limit),
         cmocka_unit_test(limit_zero_waits),
     };
     memset(content, 'q', sizeof content);

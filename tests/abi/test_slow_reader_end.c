@@ -3,11 +3,15 @@
  * and when the context ends (spec: frames.md 6.3.1). */
 #include "slow_reader.h"
 
+#include <fcntl.h>
+
 /* --- closing with a queue --- */
+
+static int closed_fd;
 
 static void count_close(noPollCtx* ctx, noPollConn* conn, noPollPtr data) {
     (void)ctx;
-    (void)conn;
+    closed_fd = nopoll_conn_socket(conn);
     ++*(int*)data;
 }
 
@@ -28,6 +32,7 @@ static void close_delivers_everything(void** state) {
         if (how == 1) nopoll_conn_ref(slow.conn);
         go(&slow, &plan);
         assert_int_equal(closes, 1);
+        assert_int_equal(fcntl(closed_fd, F_GETFD), -1);
         assert_false(nopoll_conn_is_ok(slow.conn));
         assert_int_equal(nopoll_conn_send_text(slow.conn, "x", 1), -1);
         LOOP_UNTIL(slow.ctx, nopoll_ctx_conns(slow.ctx) == 1);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 // Last bytes of closed connections: written as the peer takes them, given up after 30 s without
-// progress (the clock is ours here), and the end of the stream that does not destroy them.
+// progress (the clock is ours here), and the end of the stream that does not destroy them: what the
+// peer still sends is read away, for a while.
 #include "core/linger.hpp"
 
 #include <array>
@@ -53,9 +54,80 @@ void short_rest_goes_at_once(void**) {
     Pair pair;
     Linger linger = linger_over(pair, "last bytes");
     linger.outbox.append(Account::library, {}, bytes_of(", close"), 0);
-    CHECK_EQUAL(advance_linger(linger, kStart), LingerState::done);
+    CHECK_EQUAL(advance_linger(linger, kStart), LingerState::waiting);
+    CHECK(linger.draining);
     CHECK(linger.outbox.empty());
     CHECK_EQUAL(taken(pair, 100), "last bytes, close");
+    char byte = 0;
+    CHECK_EQUAL(recv(pair.peers.get(), &byte, 1, MSG_DONTWAIT), 0);
+    pair.peers.reset();
+    CHECK_EQUAL(advance_linger(linger, kStart), LingerState::done);
+}
+
+Linger draining_linger(Pair& pair) {
+    Linger linger = linger_over(pair, "x");
+    CHECK_EQUAL(advance_linger(linger, kStart), LingerState::waiting);
+    CHECK(linger.draining);
+    return linger;
+}
+
+// What the peer still sends is read away, until it ends its direction too.
+void input_is_read_away(void**) {
+    Pair pair;
+    Linger linger = draining_linger(pair);
+    const std::string input(10'000, 'i');
+    for (int i = 0; i < 5; ++i) {
+        CHECK_EQUAL(send(pair.peers.get(), input.data(), input.size(), 0), 10'000);
+        CHECK_EQUAL(advance_linger(linger, kStart), LingerState::waiting);
+    }
+    CHECK_EQUAL(linger.drained, std::size_t{50'000});
+    CHECK_EQUAL(shutdown(pair.peers.get(), SHUT_WR), 0);
+    CHECK_EQUAL(advance_linger(linger, kStart), LingerState::done);
+}
+
+// Nothing that the peer does moves the end of it on.
+void reading_away_takes_two_seconds_at_most(void**) {
+    Pair pair;
+    Linger linger = draining_linger(pair);
+    CHECK_EQUAL(linger.give_up_us, kStart + 2'000'000);
+    CHECK_EQUAL(send(pair.peers.get(), "more", 4, 0), 4);
+    CHECK_EQUAL(advance_linger(linger, kStart + 1'999'999), LingerState::waiting);
+    CHECK_EQUAL(send(pair.peers.get(), "more", 4, 0), 4);
+    CHECK_EQUAL(advance_linger(linger, kStart + 2'000'000), LingerState::done);
+}
+
+// One step takes a bounded amount, and so do all steps together.
+void reading_away_is_bounded(void**) {
+    Pair pair;
+    Linger linger = draining_linger(pair);
+    const std::string flood(100'000, 'f');
+    const auto fill = [&] {
+        while (send(pair.peers.get(), flood.data(), flood.size(), MSG_DONTWAIT) > 0) {
+        }
+    };
+    fill();
+    CHECK_EQUAL(advance_linger(linger, kStart), LingerState::waiting);
+    CHECK(linger.drained >= kDrainStep && linger.drained < 2 * kDrainStep);
+    std::size_t steps = 0;
+    do {
+        fill();
+        ++steps;
+    } while (advance_linger(linger, kStart) == LingerState::waiting);
+    CHECK(linger.drained >= kDrainLimit && linger.drained < kDrainLimit + 2 * kDrainStep);
+    CHECK(steps > kDrainLimit / kDrainStep / 2);
+}
+
+// At the end of a context nobody is waited for but peers that owe us the end of what they send.
+void nobody_is_waited_for_in_vain(void**) {
+    LingerList list;
+    Pair silent;
+    Pair gone;
+    list.push_back(draining_linger(silent));
+    list.push_back(draining_linger(gone));
+    gone.peers.reset();
+    finish_lingering(list);
+    CHECK(list.empty());
+    CHECK_EQUAL(send(silent.peers.get(), "x", 1, MSG_NOSIGNAL), -1);
 }
 
 // Each bit of progress moves the end on; without any, 30 s are the end, not a microsecond earlier.
@@ -102,6 +174,7 @@ void everything_arrives_in_the_end(void**) {
         state = advance_linger(linger, kStart);
         for (std::string more = taken(pair, 10'000); !more.empty(); more = taken(pair, 10'000))
             received += more;
+        if (linger.draining) pair.peers.reset();
     }
     CHECK_EQUAL(state, LingerState::done);
     CHECK(received == bytes);
@@ -147,6 +220,10 @@ void graceful_end_is_bounded(void**) {
 int main() {
     const CMUnitTest tests[] = {
         cmocka_unit_test(short_rest_goes_at_once),
+        cmocka_unit_test(input_is_read_away),
+        cmocka_unit_test(reading_away_takes_two_seconds_at_most),
+        cmocka_unit_test(reading_away_is_bounded),
+        cmocka_unit_test(nobody_is_waited_for_in_vain),
         cmocka_unit_test(patience_counts_from_the_last_progress),
         cmocka_unit_test(progress_in_the_last_moment),
         cmocka_unit_test(everything_arrives_in_the_end),

@@ -184,9 +184,26 @@ void tried_pong_stays(void**) {
     append_pong(outbox, "three");
     CHECK_EQUAL(write_all(outbox), "onethree");
     append_pong(outbox, "four");
-    append(outbox, Account::library, "", "close");
-    append_pong(outbox, "five!");  // keeps the place of the one it replaces
-    CHECK_EQUAL(write_all(outbox), "five!close");
+    append(outbox, Account::library, "", "ping");
+    append_pong(outbox, "five!");
+    append(outbox, Account::queued, "", "queue");
+    append_pong(outbox, "six");  // pongs stay in the order of their pings
+    CHECK_EQUAL(write_all(outbox), "pingqueuesix");
+}
+
+// In a queue too, and what is queued behind a pong is no part of it.
+void queued_pongs(void**) {
+    Outbox outbox;
+    append(outbox, Account::queued, "", "frame");
+    outbox.append_pong(bytes_of("one"), Account::queued);
+    append(outbox, Account::queued, "", "next");
+    CHECK_EQUAL(outbox.queued_bytes(), 12U);
+    outbox.append_pong(bytes_of("a longer one"), Account::queued);
+    append(outbox, Account::queued, "", "last");
+    CHECK_EQUAL(outbox.queued_bytes(), 25U);
+    CHECK_EQUAL(outbox.pending_bytes(), 0U);
+    CHECK_EQUAL(write_all(outbox), "framenexta longer onelast");
+    CHECK_EQUAL(outbox.queued_bytes(), 0U);
 }
 
 // --- credit ---
@@ -365,6 +382,7 @@ int main() {
         cmocka_unit_test(library_frames),
         cmocka_unit_test(latest_pong_replaces),
         cmocka_unit_test(tried_pong_stays),
+        cmocka_unit_test(queued_pongs),
         cmocka_unit_test(credit),
         cmocka_unit_test(clear_loses_what_is_left),
         cmocka_unit_test(late_report_hits_nobody_else),
