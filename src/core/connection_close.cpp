@@ -61,7 +61,10 @@ void Connection::give_up_descriptor(Ending ending) {
         const int number =
             exchange_descriptor_locked(NOPOLL_INVALID_SOCKET, ending != Ending::descriptor_lost);
         if (ending != Ending::descriptor_lost) fd.reset(number);
-        if (fd.valid() && outbox_.queued_bytes() > 0) linger.outbox.swap(outbox_);
+        // Afterwards bytes go straight to the socket: never those that TLS, or a function of the
+        // program, would have had to turn into something else.
+        const bool as_they_are = ssl == nullptr && !custom_send();
+        if (fd.valid() && as_they_are && outbox_.queued_bytes() > 0) linger.outbox.swap(outbox_);
         outbox_.clear();
         if (fd.valid() && tls_handshaking_) {
             ::shutdown(fd.get(), SHUT_RDWR);

@@ -332,6 +332,32 @@ static void results_of_replaced_functions(void** state) {
     }
 }
 
+static void answer_into_a_block(noPollCtx* ctx, noPollConn* conn, noPollMsg* msg, noPollPtr data) {
+    (void)ctx;
+    (void)msg;
+    (void)data;
+    next_result = -1;
+    next_error = EWOULDBLOCK;
+    conn->send = scripted;
+    assert_int_equal(nopoll_conn_send_text(conn, "secret", 6), 6); /* it is queued */
+    nopoll_conn_shutdown(conn);
+}
+
+/* What is queued is for that function alone, also when the connection has ended. */
+static void nothing_goes_past_a_replaced_function(void** state) {
+    (void)state;
+    peer_scene scene;
+    peer_stream seen;
+    peer_server_scene(&scene, NULL);
+    nopoll_ctx_set_on_msg(scene.ctx, answer_into_a_block, NULL);
+    test_send_all(scene.fd, "\x81\x80\0\0\0\0", 6);
+    peer_until_end(scene.ctx, scene.fd, &seen);
+    assert_int_equal(seen.size, 0);
+    LOOP_UNTIL(scene.ctx, nopoll_ctx_conns(scene.ctx) == 1);
+    scene.conn = NULL;
+    peer_end(&scene);
+}
+
 /* --- __force_stop_after_header --- */
 
 typedef struct {
@@ -380,6 +406,7 @@ int main(void) {
         cmocka_unit_test(replaced_functions_carry_all_bytes),
         cmocka_unit_test(replaced_functions_see_the_handshake),
         cmocka_unit_test(results_of_replaced_functions),
+        cmocka_unit_test(nothing_goes_past_a_replaced_function),
         cmocka_unit_test(a_forced_stop_pauses_inside_a_frame),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

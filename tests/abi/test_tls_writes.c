@@ -96,6 +96,35 @@ static void open_tight(struct tls_peer* peer, enum raw_side side) {
     tls_open(peer, side, &kTlsTight);
 }
 
+/* --- the end with answers that wait --- */
+
+static void answer_and_end(noPollCtx* ctx, noPollConn* conn, noPollMsg* msg, noPollPtr data) {
+    (void)ctx;
+    (void)msg;
+    (void)data;
+    for (int i = 0; i < 6; i++)
+        assert_int_equal(nopoll_conn_send_binary(conn, content, 10000), 10000);
+    nopoll_conn_shutdown(conn);
+}
+
+/* Corked answers are gathered. What the socket does not take of them at the end of the connection
+ * must never go out without its encryption. */
+static void gathered_answers_stay_encrypted(enum raw_side side) {
+    struct tls_peer peer;
+    const long end = test_now_ms() + TEST_LIMIT_MS;
+    open_tight(&peer, side);
+    fill_content();
+    nopoll_ctx_set_cork(peer.raw.ctx, nopoll_true);
+    nopoll_ctx_set_on_msg(peer.raw.ctx, answer_and_end, NULL);
+    tls_send_frames(&peer, RAW_TEXT, "go", 0);
+    SERVE_UNTIL(peer.raw.ctx, !nopoll_conn_is_ok(peer.raw.conn));
+    while (taken.ended == 0 && test_now_ms() < end)
+        if (!take_some(&peer)) nopoll_loop_wait(peer.raw.ctx, 1);
+    assert_int_equal(taken.ended, 1);
+    assert_true(taken.size < 60000); /* it did come to that */
+    tls_close(&peer);
+}
+
 /* --- the program finishes --- */
 
 static void complete_adds_up(enum raw_side side) {
@@ -300,6 +329,7 @@ static void close_with_a_record_half_written(enum raw_side side) {
     tls_close(&peer);
 }
 
+RAW_BOTH_SIDES(gathered_answers_stay_encrypted)
 RAW_BOTH_SIDES(complete_adds_up)
 RAW_BOTH_SIDES(a_second_frame_is_not_taken)
 RAW_BOTH_SIDES(flush_waits_for_a_reading_peer)
@@ -309,6 +339,7 @@ RAW_BOTH_SIDES(close_with_a_record_half_written)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        RAW_BOTH_TESTS(gathered_answers_stay_encrypted),
         RAW_BOTH_TESTS(complete_adds_up),
         RAW_BOTH_TESTS(a_second_frame_is_not_taken),
         RAW_BOTH_TESTS(flush_waits_for_a_reading_peer),
