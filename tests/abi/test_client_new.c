@@ -196,6 +196,20 @@ static void ports_have_a_range(void** state) {
     nopoll_ctx_unref(ctx);
 }
 
+/* Programs print strerror (errno) when they get no connection: where there is none the library
+ * leaves errno alone. (The system's resolver may not, for names.) */
+static void failures_do_not_clear_errno(void** state) {
+    (void)state;
+    noPollCtx* const ctx = nopoll_ctx_new();
+    errno = EPERM;
+    assert_null(nopoll_conn_new(ctx, "::1", "1", NULL, NULL, NULL, NULL));
+    assert_int_equal(errno, EPERM);
+    errno = EPERM;
+    assert_int_equal(nopoll_listener_sock_listen(ctx, "::1", "0"), -1);
+    assert_int_equal(errno, EPERM);
+    nopoll_ctx_unref(ctx);
+}
+
 static void ports_have_defaults(void** state) {
     (void)state;
     for (int tls = 0; tls < 2; tls++) {
@@ -356,6 +370,7 @@ int main(void) {
         cmocka_unit_test(missing_arguments_fail),
         cmocka_unit_test(ports_have_defaults),
         cmocka_unit_test(ports_have_a_range),
+        cmocka_unit_test(failures_do_not_clear_errno),
         cmocka_unit_test(given_sockets_are_used_as_they_are),
         cmocka_unit_test(a_socket_below_zero_means_make_one),
         cmocka_unit_test(lost_sockets_give_a_dead_object),

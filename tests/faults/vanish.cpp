@@ -57,6 +57,9 @@ void attack_server(const EchoServer::Settings& settings, std::string_view bytes,
     // Those in the handshake are ended by its time limit, the others by their own end.
     for (const RawSocket& peer : silent)
         ::shutdown(peer.get(), SHUT_WR);
+    // The last to come is one of them: when it is served nobody waits to be accepted any more.
+    for (const RawSocket& peer : silent)
+        REQUIRE(peer.ends_within(20'000));
     const bool ended = eventually([&] { return server.connections() == (good ? 1 : 0); });
     REQUIRE(ended);
     if (good) good->leave(Leave::fin);
