@@ -182,7 +182,7 @@ int own_receive(noPollConn* conn, char* buffer, int size) {
     Side& side = side_of(nopoll_conn_get_hook(conn));
     const Running running(side.world->depth);
     const unsigned choice = side.world->input.byte();
-    if (choice > 224 && side.conn != nullptr) act_in_handler(side);
+    if (choice > 224) act_in_handler(side);
     const int fd = nopoll_conn_socket(conn);
     if (choice % 8 == 7 || fd < 0) {
         errno = fd < 0 ? EBADF : EWOULDBLOCK;
@@ -196,7 +196,7 @@ int own_send(noPollConn* conn, char* bytes, int size) {
     Side& side = side_of(nopoll_conn_get_hook(conn));
     const Running running(side.world->depth);
     const unsigned choice = side.world->input.byte();
-    if (choice > 224 && side.conn != nullptr) act_in_handler(side);
+    if (choice > 224) act_in_handler(side);
     const int fd = nopoll_conn_socket(conn);
     if (choice % 8 == 7 || fd < 0) {
         errno = fd < 0 ? EBADF : EWOULDBLOCK;
@@ -232,7 +232,7 @@ void on_close(noPollCtx* /*ctx*/, noPollConn* conn, noPollPtr data) {
     Side& side = side_of(data);
     FUZZ_CHECK(nopoll_conn_is_ok(conn) != nopoll_false);
     const Running running(side.world->depth);
-    if (side.conn != nullptr) act_in_handler(side);
+    act_in_handler(side);
     if (side.owned == 0) side.conn = nullptr;  // from now on it may go at any moment
 }
 
@@ -290,7 +290,8 @@ void give_up_reference(Side& side) {
 void act_in_handler(Side& side) {
     World& world = *side.world;
     Input& input = world.input;
-    if (world.depth > kDeepest) return;
+    // A handler before this one may have given the connection up.
+    if (side.conn == nullptr || world.depth > kDeepest) return;
     const unsigned choice = input.byte();
     if (choice < 96) return;  // most handlers do nothing remarkable
     switch (choice % 16) {
