@@ -33,6 +33,8 @@ using protocol::MaskingKey;
 using protocol::Opcode;
 
 // Frames up to this size are put together on the stack where they have to be copied at all.
+// How soon a send that waits sees that a loop runs again.
+constexpr std::int64_t kLoopLookUs = 20'000;
 constexpr std::size_t kStackFrame = 16 * 1024;
 // One TLS record.
 constexpr std::size_t kTlsRecord = 16 * 1024;
@@ -366,7 +368,9 @@ std::uint64_t Connection::append_rest(Account account, const FrameBytes& frame,
     }
 }
 
-// A send in blocking mode: others may write behind it meanwhile, and close.
+// A send in blocking mode: others may write behind it meanwhile, and close. A program that calls
+// nopoll_loop_wait again and again runs no loop for moments: from when it does again nobody waits.
+// No descriptor tells when that is, hence the slices.
 CallResult Connection::wait_until_out(Lock& lock, std::uint64_t ticket, std::size_t payload_size) {
     struct Abandon {  // the waiting thread may be cancelled
         Connection& connection;
@@ -374,7 +378,7 @@ CallResult Connection::wait_until_out(Lock& lock, std::uint64_t ticket, std::siz
         std::uint64_t ticket;
         ~Abandon() {
             if (!lock.owns_lock()) lock.lock();
-            connection.outbox_.abandon(ticket);
+            connection.outbox_.stop_waiting(ticket, Account::library);
         }
     };
     const Abandon abandon{*this, lock, ticket};
@@ -383,8 +387,13 @@ CallResult Connection::wait_until_out(Lock& lock, std::uint64_t ticket, std::siz
         if (flushed.state == Flush::failed) return {-1, flushed.error};
         if (!is_ok() || outbox_.is_lost(ticket)) return {-1, EPIPE};
         if (outbox_.is_out(ticket)) return {clamp_int(payload_size), kKeepErrno};
+        if (queue_applies_locked()) {
+            outbox_.stop_waiting(ticket, Account::queued);
+            update_write_interest();
+            return {clamp_int(payload_size), kKeepErrno};
+        }
         lock.unlock();
-        (void)await_descriptor(false, true, net::Deadline::never());
+        (void)await_descriptor(false, true, net::Deadline::after_us(kLoopLookUs));
         lock.lock();
     }
 }

@@ -121,9 +121,13 @@ bool Outbox::is_out(std::uint64_t ticket) const {
                         [ticket](const Segment& s) { return s.ticket == ticket; });
 }
 
-void Outbox::abandon(std::uint64_t ticket) {
-    for (std::size_t i = first_; i < segments_.size(); ++i)
-        if (segments_[i].ticket == ticket) segments_[i].account = Account::library;
+void Outbox::stop_waiting(std::uint64_t ticket, Account heir) {
+    for (std::size_t i = first_; i < segments_.size(); ++i) {
+        Segment& segment = segments_[i];
+        if (segment.ticket != ticket || segment.account != Account::waiting) continue;
+        segment.account = heir;
+        if (heir == Account::queued) queued_bytes_ += segment.size - segment.sent;
+    }
 }
 
 std::size_t Outbox::take_credit() {

@@ -48,8 +48,9 @@ public:
     bool is_out(std::uint64_t ticket) const;
     // Given up with clear(), by another thread's failed write for example.
     bool is_lost(std::uint64_t ticket) const;
-    // Unsent bytes of a waiting segment; it becomes the library's (the caller has given up on it).
-    void abandon(std::uint64_t ticket);
+    // The caller of a waiting segment goes: because it has given up (then the rest is the
+    // library's), or because a loop will write the rest (then it counts as queued).
+    void stop_waiting(std::uint64_t ticket, Account heir);
     // Payload bytes of the program's frame that a loop wrote and nobody has reported yet.
     void add_credit(std::size_t bytes) { credit_ += bytes; }
     std::size_t take_credit();

@@ -85,6 +85,35 @@ static void other_thread_does_not_wait(void** state) {
     raw_close(&slow);
 }
 
+/* A send that began when no loop ran: a program that waits again and again has such moments. */
+static void a_loop_that_starts_ends_the_wait(void** state) {
+    struct raw_peer slow;
+    struct plan plan;
+    struct sink sink = {NULL, 0, 0, 0};
+    struct sender sender = {&slow, 0};
+    const long end = test_now_ms() + TEST_LIMIT_MS;
+    struct pollfd full;
+    pthread_t thread;
+    (void)state;
+    open_plan(&slow, &plan, 0, 0);
+    assert_int_equal(pthread_create(&thread, NULL, send_from_thread, &sender), 0);
+    full.fd = nopoll_conn_socket(slow.conn);
+    full.events = POLLOUT;
+    while (poll(&full, 1, 0) == 1) /* until the thread waits for its peer */
+        ;
+    while (pthread_tryjoin_np(thread, NULL) != 0) {
+        assert_int_not_equal(nopoll_loop_wait(slow.ctx, 10000), -4);
+        assert_true(test_now_ms() < end);
+    }
+    assert_int_equal(sender.result, kLarge);
+    assert_int_equal(nopoll_conn_pending_write_bytes(slow.conn), 0); /* queued now */
+    read_in_the_loop(&slow, &sink, kLarge + 10);
+    SINK_EXPECT(&sink, &slow, RAW_BINARY, content, kLarge);
+    SINK_EXPECT_ALL(&sink);
+    sink_free(&sink);
+    raw_close(&slow);
+}
+
 /* Who made the socket non-blocking has the results of such sockets, in the loop as well. */
 static void not_for_sockets_that_do_not_wait(void** state) {
     struct raw_peer slow;
@@ -241,6 +270,7 @@ int main(void) {
         cmocka_unit_test(others_are_served),
         cmocka_unit_test(flush_in_a_handler_does_not_wait),
         cmocka_unit_test(other_thread_does_not_wait),
+        cmocka_unit_test(a_loop_that_starts_ends_the_wait),
         cmocka_unit_test(not_for_sockets_that_do_not_wait),
         cmocka_unit_test(limit_by_call),
         cmocka_unit_test(limit_by_environment),

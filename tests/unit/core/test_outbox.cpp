@@ -99,13 +99,22 @@ void waiting_frames(void**) {
     CHECK(!outbox.is_out(two));
     // Its sender has given up: what is begun goes out all the same, now as pending.
     CHECK_EQUAL(write_some(outbox, 1).payload, 0U);
-    outbox.abandon(two);
+    outbox.stop_waiting(two, Account::library);
     CHECK_EQUAL(outbox.pending_bytes(), 3U);
     CHECK_EQUAL(write_some(outbox, 3).text, "two");
     CHECK(outbox.is_out(two));
     CHECK(!outbox.is_lost(two));
-    outbox.abandon(two);  // too late: nothing happens
+    outbox.stop_waiting(two, Account::library);  // too late: nothing happens
     CHECK_EQUAL(outbox.pending_bytes(), 0U);
+    // A loop writes the rest: it was reported.
+    const std::uint64_t three = append(outbox, Account::waiting, "3", "three");
+    CHECK_EQUAL(write_some(outbox, 2).payload, 0U);
+    outbox.stop_waiting(three, Account::queued);
+    CHECK_EQUAL(outbox.queued_bytes(), 4U);
+    outbox.stop_waiting(three, Account::library);  // it waits no more: nothing happens
+    CHECK_EQUAL(outbox.pending_bytes(), 0U);
+    CHECK_EQUAL(write_all(outbox), "hree");
+    CHECK_EQUAL(outbox.queued_bytes(), 0U);
 }
 
 // Reported as written already: neither pending nor in results.
