@@ -73,6 +73,7 @@ int __nopoll_conn_receive(noPollConn* conn, char* buffer, int maxlen);
 void __nopoll_pack_content(char* buffer, int start, int bytes);
 
 // Loop and engine (context-and-loop.md sections 6, 8 and 9).
+// NOLINTNEXTLINE(readability-redundant-declaration): src/core has it, this is the list of all
 void __nopoll_ctx_sigpipe_do_nothing(int signal_number);
 nopoll_bool nopoll_io_wait_select_add_to(int fd, noPollCtx* ctx, noPollConn* conn, noPollPtr set);
 void nopoll_io_wait_select_clear(noPollCtx* ctx, noPollPtr set);
@@ -89,7 +90,7 @@ nopoll_bool nopoll_loop_register(noPollCtx* ctx, noPollConn* conn, noPollPtr use
 nopoll_bool nopoll_is_white_space(char* chunk);
 int nopoll_vprintf_len(const char* format, va_list args);
 
-// Variables.
+// Variables. NOLINTBEGIN(readability-redundant-declaration)
 extern noPollMutexCreate __nopoll_mutex_create;
 extern noPollMutexDestroy __nopoll_mutex_destroy;
 extern noPollMutexLock __nopoll_mutex_lock;
@@ -97,5 +98,6 @@ extern noPollMutexUnlock __nopoll_mutex_unlock;
 extern noPollCtx* __nopoll_conn_ssl_ctx_debug;
 extern nopoll_bool __nopoll_tls_was_init;
 extern nopoll_bool __nopoll_nonce_init;
+// NOLINTEND(readability-redundant-declaration)
 }
 #pragma GCC visibility pop

@@ -68,8 +68,9 @@ struct MessageResult {
 // How a descriptor is given up.
 enum class Ending {
     abrupt,           // nothing more to say
-    graceful,         // a Close frame or an HTTP refusal was the last thing written
-    answered,         // the same, and the peer has said that it sends nothing more
+    graceful,         // a Close frame was the last thing written
+    refused,          // the same, or an HTTP refusal, and the peer may be in the middle of sending
+    answered,         // a Close frame, and the peer has said that it sends nothing more
     descriptor_lost,  // the number is not ours any more: forget it, do not close it
 };
 
@@ -305,7 +306,7 @@ private:
     CallResult keep_rest(Lock& lock, const FrameBytes& frame);
     std::uint64_t append_rest(Account account, const FrameBytes& frame, std::size_t header_bytes);
     CallResult frame_failed(const FrameBytes& frame, const net::IoResult& wrote);
-    void break_off_locked();
+    void break_off_locked() const;
     CallResult wait_until_out(Lock& lock, std::uint64_t ticket, std::size_t payload_size);
     int refuse_send_locked() const;  // errno value, 0: go on
     bool strict_refuses_locked(const SendRequest& request, bool continues,

@@ -68,7 +68,7 @@ void Connection::give_up_descriptor(Ending ending) {
         outbox_.clear();
         if (fd.valid() && tls_handshaking_) {
             ::shutdown(fd.get(), SHUT_RDWR);
-            ended_in_handshake_ = std::move(fd);
+            ended_in_handshake_.reset(fd.release());
         }
         update_write_interest();
         ending_.store(false);
@@ -84,7 +84,7 @@ void Connection::give_up_descriptor(Ending ending) {
         } catch (const std::bad_alloc&) {
             // What the peer has not read is lost, as the descriptor closes with `linger`.
         }
-    } else if (fd.valid() && (ending == Ending::graceful || ending == Ending::answered)) {
+    } else if (fd.valid() && ending != Ending::abrupt) {
         end_gracefully(std::move(fd), ending);
     } else if (fd.valid()) {
         ::shutdown(fd.get(), SHUT_RDWR);
@@ -95,8 +95,9 @@ void Connection::give_up_descriptor(Ending ending) {
 }
 
 // Our last frame is out. What the peer is still sending must be read away, or a reset destroys the
-// frame before it is read; a running loop goes on with that for a while. Not where the program may
-// watch the descriptor itself, or another thread waits for input on it: there it ends now.
+// frame before it is read; a running loop goes on with that for a while, if the peer is sending.
+// Not where the program may watch the descriptor itself, or another thread waits for input on it:
+// there it ends now.
 void Connection::end_gracefully(net::UniqueFd fd, Ending ending) {
     const ThreadToken reader = reader_.load();
     const bool only_ours = !direct_reader_ && (reader == nullptr || reader == this_thread_token());
@@ -105,7 +106,8 @@ void Connection::end_gracefully(net::UniqueFd fd, Ending ending) {
     linger.fd = std::move(fd);
     linger.connection_id = load_field(id);
     const LingerState state = advance_linger(linger, net::now_us());
-    const bool more_may_come = ending == Ending::graceful || linger.drained >= kDrainStep;
+    const bool more_may_come = ending == Ending::refused || linger.drained >= kDrainStep ||
+                               (ending == Ending::graceful && linger.drained > 0);
     if (state == LingerState::waiting && more_may_come) {
         net::UniqueFd own = private_number(linger.fd);
         if (!own.valid()) return close_gracefully(std::move(linger.fd));
@@ -176,7 +178,7 @@ void Connection::fail(std::uint16_t close_code, const char* why) {
         Lock lock(mutex_);
         send_close_frame_locked(lock, std::span(body).first(size));
     }
-    shutdown(Ending::graceful);
+    shutdown(Ending::refused);
 }
 
 // What nopoll_conn_close does with references (the table in docs/architecture.md): the registry's

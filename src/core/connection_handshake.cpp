@@ -378,7 +378,7 @@ Connection::Progress Connection::refuse_request() {
         outbox_.append(Account::library, std::as_bytes(std::span(reply)), {}, 0);
         said = flush_locked(lock).state == Flush::empty;
     }
-    shutdown(said ? Ending::graceful : Ending::abrupt);
+    shutdown(said ? Ending::refused : Ending::abrupt);
     return Progress::ended;
 }
 

@@ -329,7 +329,7 @@ CallResult Connection::frame_failed(const FrameBytes& frame, const IoResult& wro
 // Half a frame is out and its other half will not come (no memory, a TLS error): whatever was sent
 // next would be taken for it. A failed send does not shut the connection down, reading finds out;
 // but where the socket itself has no fault, it has to be given one.
-void Connection::break_off_locked() {
+void Connection::break_off_locked() const {
     if (is_ok()) ::shutdown(descriptor(), SHUT_RDWR);
 }
 

@@ -5,6 +5,7 @@
 // System and OpenSSL headers come first, so that nothing of theirs is declared inside the pragma.
 #pragma once
 
+// NOLINTBEGIN(modernize-deprecated-headers): what the installed headers include, by the same names.
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
@@ -30,6 +31,7 @@
 #include <sys/types.h>
 #include <time.h>
 #include <unistd.h>
+// NOLINTEND(modernize-deprecated-headers)
 
 // The installed headers use C idioms (casts in macros) that the warnings of our own code reject.
 #pragma GCC visibility push(default)

@@ -106,13 +106,15 @@ const checks = {
         await connection.echoes(pattern(100000));
         await connection.end();
     },
-    async "close-sent"(base) {
+    async "close-sent"(base, behindProxy = false) {
         const connection = await opened(base + "/close");
         connection.socket.send("4001 going, zażółć");
         const event = await connection.closed;
         expect(event.code, 4001, "code");
         expect(event.reason, "going, zażółć", "reason");
-        expect(event.wasClean, true, "clean");
+        // nginx ends the page's connection together with the server's, whether the page's answer
+        // is on its way or not: what the page makes of that is a race between those two.
+        if (!behindProxy) expect(event.wasClean, true, "clean");
     },
     async "close-rcvd"(base) {
         const connection = await opened(base + "/echo?close-rcvd");
@@ -171,7 +173,7 @@ const checks = {
 checks["nginx"] = async (base) => {
     for (const name of ["text", "binary", "sizes", "frag-sent", "close-sent", "subproto", "headers",
                         "refused"])
-        await checks[name](base);
+        await checks[name](base, true);
 };
 // The server's certificate is of an unknown authority.
 checks["tls-bad"] = checks["refused"];
