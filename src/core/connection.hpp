@@ -327,6 +327,7 @@ private:
     // ending
     bool send_close_frame_locked(Lock& lock, std::span<const std::byte> body);
     void give_up_descriptor(Ending ending);
+    void finish_in_private(Linger linger, net::UniqueFd fd);
     void end_gracefully(net::UniqueFd fd, Ending ending);
     int exchange_descriptor_locked(int fd, bool old_is_ours = true);
 

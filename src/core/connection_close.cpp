@@ -14,6 +14,7 @@
 #include "net/no_cancel.hpp"
 #include "net/plain_transport.hpp"
 #include "net/tls_transport.hpp"
+#include "net/tls_verify.hpp"
 #include "protocol/close_code.hpp"
 
 namespace nopoll::core {
@@ -56,15 +57,18 @@ void Connection::give_up_descriptor(Ending ending) {
         shut_down_.store(true);
         if (is_ok() && ending != Ending::descriptor_lost) {
             if (outbox_.queued_bytes() > 0) flush_locked(lock);
-            if (ssl != nullptr && !tls_handshaking_) net::tls_close_notify(ssl);
+            // A function of the program's would have had to make something else of the bytes.
+            if (outbox_.queued_bytes() > 0 && !custom_send() &&
+                (ssl == nullptr || SSL_up_ref(ssl) == 1)) {
+                linger.ssl.reset(ssl);
+                linger.outbox.swap(outbox_);
+            } else if (ssl != nullptr && !tls_handshaking_) {
+                net::tls_close_notify(ssl);
+            }
         }
         const int number =
             exchange_descriptor_locked(NOPOLL_INVALID_SOCKET, ending != Ending::descriptor_lost);
         if (ending != Ending::descriptor_lost) fd.reset(number);
-        // Afterwards bytes go straight to the socket: never those that TLS, or a function of the
-        // program, would have had to turn into something else.
-        const bool as_they_are = ssl == nullptr && !custom_send();
-        if (fd.valid() && as_they_are && outbox_.queued_bytes() > 0) linger.outbox.swap(outbox_);
         outbox_.clear();
         if (fd.valid() && tls_handshaking_) {
             ::shutdown(fd.get(), SHUT_RDWR);
@@ -73,17 +77,8 @@ void Connection::give_up_descriptor(Ending ending) {
         update_write_interest();
         ending_.store(false);
     }
-    if (!linger.outbox.empty()) {
-        linger.fd = private_number(fd);
-        if (!linger.fd.valid()) linger.fd = std::move(fd);
-        fd.reset();
-        linger.connection_id = load_field(id);
-        linger.give_up_us = net::now_us() + kLingerPatienceUs;
-        try {
-            context_.adopt_lingering(std::move(linger));
-        } catch (const std::bad_alloc&) {
-            // What the peer has not read is lost, as the descriptor closes with `linger`.
-        }
+    if (fd.valid() && !linger.outbox.empty()) {
+        finish_in_private(std::move(linger), std::move(fd));
     } else if (fd.valid() && ending != Ending::abrupt) {
         end_gracefully(std::move(fd), ending);
     } else if (fd.valid()) {
@@ -92,6 +87,26 @@ void Connection::give_up_descriptor(Ending ending) {
     }
     context_.descriptor_freed();
     context_.changed();
+}
+
+// Closed, as far as the program can see; what the peer has not taken yet is still to be written.
+void Connection::finish_in_private(Linger linger, net::UniqueFd fd) {
+    linger.fd = private_number(fd);
+    if (!linger.fd.valid()) linger.fd = std::move(fd);
+    // Bytes of a TLS connection never go out without its encryption.
+    if (linger.ssl && (!net::set_owner(linger.ssl.get(), nullptr) ||
+                       !net::settle_descriptor(linger.ssl.get(), linger.fd.get()))) {
+        NOPOLL_CONN_LOG(*this, NOPOLL_LEVEL_WARNING,
+                        "its TLS object is the program's: bytes that wait are lost");
+        return;
+    }
+    linger.connection_id = load_field(id);
+    linger.give_up_us = net::now_us() + kLingerPatienceUs;
+    try {
+        context_.adopt_lingering(std::move(linger));
+    } catch (const std::bad_alloc&) {
+        // What the peer has not read is lost, as the descriptor closes with `linger`.
+    }
 }
 
 // Our last frame is out. What the peer is still sending must be read away, or a reset destroys the

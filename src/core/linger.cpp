@@ -11,6 +11,7 @@
 #include "net/no_cancel.hpp"
 #include "net/plain_transport.hpp"
 #include "net/readiness.hpp"
+#include "net/tls_transport.hpp"
 
 namespace nopoll::core {
 namespace {
@@ -38,6 +39,16 @@ Drained drain(int fd, std::size_t most, std::size_t& count) {
     return Drained::some;
 }
 
+net::IoResult write_next(const Linger& linger, std::span<const std::byte> bytes) {
+    if (!linger.ssl) return net::send(linger.fd.get(), bytes, {}, !linger.outbox.last_segment());
+    net::IoResult sent = net::tls_send(linger.ssl.get(), bytes);
+    // Nobody reads from this peer any more: what it wants to talk over will never come to an end.
+    if (sent.status == net::IoResult::Status::would_block && !sent.want_write)
+        sent = net::IoResult::failure(EPIPE);
+    if (sent.status == net::IoResult::Status::failed) (void)net::drain_error_queue();
+    return sent;
+}
+
 LingerState advance_draining(Linger& linger, std::int64_t now_us) {
     const Drained drained = drain(linger.fd.get(), kDrainStep, linger.drained);
     const bool enough = linger.drained >= kDrainLimit || now_us >= linger.give_up_us;
@@ -58,23 +69,25 @@ void close_gracefully(net::UniqueFd fd) {
 }
 
 LingerState advance_linger(Linger& linger, std::int64_t now_us) {
+    const auto blocked = [&] {
+        return now_us >= linger.give_up_us ? LingerState::gave_up : LingerState::waiting;
+    };
     while (!linger.draining) {
         const std::span<const std::byte> bytes = linger.outbox.next();
         if (bytes.empty()) {
+            if (linger.ssl && !net::tls_close_notify(linger.ssl.get())) return blocked();
             if (::shutdown(linger.fd.get(), SHUT_WR) != 0) return LingerState::done;
             linger.draining = true;
             linger.give_up_us = now_us + kDrainPatienceUs;
             break;
         }
-        const net::IoResult sent =
-            net::send(linger.fd.get(), bytes, {}, !linger.outbox.last_segment());
+        const net::IoResult sent = write_next(linger, bytes);
         switch (sent.status) {
         case net::IoResult::Status::ok:
             linger.outbox.written(sent.bytes);
             linger.give_up_us = now_us + kLingerPatienceUs;
             break;
-        case net::IoResult::Status::would_block:
-            return now_us >= linger.give_up_us ? LingerState::gave_up : LingerState::waiting;
+        case net::IoResult::Status::would_block: return blocked();
         default: return LingerState::failed;
         }
     }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/outbox.hpp"
+#include "net/tls_handles.hpp"
 #include "net/unique_fd.hpp"
 
 namespace nopoll::core {
@@ -25,6 +26,7 @@ constexpr std::ptrdiff_t kMostDraining = 256;
 
 struct Linger {
     net::UniqueFd fd;
+    net::SslPtr ssl;  // of a TLS connection whose last bytes it has to encrypt
     Outbox outbox;
     int connection_id = -1;
     std::uint64_t serial = 0;     // ascending in a context's list

@@ -16,7 +16,8 @@ namespace nopoll::net {
 namespace {
 
 struct State {
-    const int* fd = nullptr;
+    const int* fd = nullptr;  // somebody's field, or own_fd
+    int own_fd = -1;
     int error = 0;
     bool at_end = false;
 };
@@ -63,8 +64,12 @@ int write_bytes(BIO* bio, const char* data, std::size_t size, std::size_t* moved
 }
 
 long control(BIO* bio, int command, long, void* pointer) {
-    const State& state = state_of(bio);
+    State& state = state_of(bio);
     switch (command) {
+    case BIO_C_SET_FD:
+        state.own_fd = *static_cast<const int*>(pointer);
+        state.fd = &state.own_fd;
+        return 1;
     case BIO_CTRL_FLUSH: return 1;  // nothing is held back
     case BIO_CTRL_EOF: return state.at_end ? 1 : 0;
     case BIO_C_GET_FD: {  // SSL_get_fd, which programs call in their post check
@@ -133,15 +138,18 @@ BioPtr make_descriptor_bio(const int* fd) {
         OPENSSL_free(memory);
         return nullptr;
     }
-    BIO_set_data(bio.get(), new (memory) State{fd, 0, false});
+    BIO_set_data(bio.get(), new (memory) State{fd, -1, 0, false});
     BIO_set_init(bio.get(), 1);
     return bio;
 }
 
+bool is_descriptor_bio(BIO* bio) {
+    return bio != nullptr && BIO_method_type(bio) == shared_type.load();
+}
+
 int last_io_error(const SSL* ssl) {
-    // Only our own BIOs carry our type number; a program may have put in another one.
     BIO* bio = SSL_get_rbio(ssl);
-    return bio != nullptr && BIO_method_type(bio) == shared_type.load() ? state_of(bio).error : 0;
+    return is_descriptor_bio(bio) ? state_of(bio).error : 0;
 }
 
 }  // namespace nopoll::net

@@ -78,6 +78,11 @@ bool attach_descriptor(SSL* ssl, const int* fd) {
     return true;
 }
 
+bool settle_descriptor(SSL* ssl, int fd) {
+    BIO* bio = SSL_get_wbio(ssl);
+    return is_descriptor_bio(bio) && BIO_set_fd(bio, fd, BIO_NOCLOSE) == 1;
+}
+
 TlsStep tls_accept(SSL* ssl) {
     ERR_clear_error();
     return step_result(ssl, SSL_accept(ssl));
@@ -116,11 +121,13 @@ std::size_t tls_pending(const SSL* ssl) {
     return static_cast<std::size_t>(std::max(SSL_pending(ssl), 0));
 }
 
-void tls_close_notify(SSL* ssl) {
-    if (SSL_is_init_finished(ssl) != 1) return;
+bool tls_close_notify(SSL* ssl) {
+    if (SSL_is_init_finished(ssl) != 1) return true;
     ERR_clear_error();
-    SSL_shutdown(ssl);  // whether the peer hears of it makes no difference any more
-    ERR_clear_error();
+    const int result = SSL_shutdown(ssl);
+    const bool would_block = result < 0 && SSL_get_error(ssl, result) == SSL_ERROR_WANT_WRITE;
+    ERR_clear_error();  // a failure makes no difference any more
+    return !would_block;
 }
 
 std::string drain_error_queue() {

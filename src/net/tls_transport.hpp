@@ -17,6 +17,10 @@ namespace nopoll::net {
 // atomic: it may be set to -1 or replaced meanwhile. *fd must outlive ssl. False: no memory.
 [[nodiscard]] bool attach_descriptor(SSL* ssl, const int* fd);
 
+// From now on ssl writes to this descriptor, and looks at no *fd any more. False: the program has
+// put in a BIO of its own.
+[[nodiscard]] bool settle_descriptor(SSL* ssl, int fd);
+
 enum class TlsStep { done, want_read, want_write, failed };
 
 [[nodiscard]] TlsStep tls_accept(SSL* ssl);
@@ -37,7 +41,8 @@ IoResult tls_send(SSL* ssl, std::span<const std::byte> bytes);
 [[nodiscard]] std::size_t tls_pending(const SSL* ssl);
 
 // One try to tell the peer that the stream ends here; nothing when the handshake is not over.
-void tls_close_notify(SSL* ssl);
+// False: the socket does not take it now, another try may.
+bool tls_close_notify(SSL* ssl);
 
 // Readable text of OpenSSL's error queue of this thread, which is empty afterwards; "" if it was.
 [[nodiscard]] std::string drain_error_queue();

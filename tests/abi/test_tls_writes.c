@@ -98,31 +98,77 @@ static void open_tight(struct tls_peer* peer, enum raw_side side) {
 
 /* --- the end with answers that wait --- */
 
+enum { kAnswers = 6, kAnswer = 10000 };
+enum how { BY_SHUTDOWN, BY_CLOSE };
+static const unsigned char kBye[] = {0x03, 0xe8, 'b', 'y', 'e'};
+
 static void answer_and_end(noPollCtx* ctx, noPollConn* conn, noPollMsg* msg, noPollPtr data) {
     (void)ctx;
     (void)msg;
-    (void)data;
-    for (int i = 0; i < 6; i++)
-        assert_int_equal(nopoll_conn_send_binary(conn, content, 10000), 10000);
-    nopoll_conn_shutdown(conn);
+    for (int i = 0; i < kAnswers; i++)
+        assert_int_equal(nopoll_conn_send_binary(conn, content + i, kAnswer), kAnswer);
+    if (*(enum how*)data == BY_CLOSE) {
+        nopoll_conn_ref(conn); /* which the close takes */
+        nopoll_conn_close_ext(conn, 1000, "bye", 3);
+    } else {
+        nopoll_conn_shutdown(conn);
+    }
 }
 
-/* Corked answers are gathered. What the socket does not take of them at the end of the connection
- * must never go out without its encryption. */
-static void gathered_answers_stay_encrypted(enum raw_side side) {
-    struct tls_peer peer;
-    const long end = test_now_ms() + TEST_LIMIT_MS;
-    open_tight(&peer, side);
+static void gather_answers(struct tls_peer* peer, enum raw_side side, enum how* how) {
+    open_tight(peer, side);
     fill_content();
-    nopoll_ctx_set_cork(peer.raw.ctx, nopoll_true);
-    nopoll_ctx_set_on_msg(peer.raw.ctx, answer_and_end, NULL);
-    tls_send_frames(&peer, RAW_TEXT, "go", 0);
-    SERVE_UNTIL(peer.raw.ctx, !nopoll_conn_is_ok(peer.raw.conn));
-    while (taken.ended == 0 && test_now_ms() < end)
-        if (!take_some(&peer)) nopoll_loop_wait(peer.raw.ctx, 1);
+    nopoll_ctx_set_cork(peer->raw.ctx, nopoll_true);
+    nopoll_ctx_set_on_msg(peer->raw.ctx, answer_and_end, how);
+    tls_send_frames(peer, RAW_TEXT, "go", 0);
+    SERVE_UNTIL(peer->raw.ctx, !nopoll_conn_is_ok(peer->raw.conn));
+}
+
+static void expect_answers(struct tls_peer* peer, enum how how) {
+    size_t at = 0;
     assert_int_equal(taken.ended, 1);
-    assert_true(taken.size < 60000); /* it did come to that */
-    tls_close(&peer);
+    for (int i = 0; i < kAnswers; i++)
+        EXPECT_FRAME(&at, RAW_BINARY, content + i, kAnswer);
+    if (how == BY_CLOSE) EXPECT_FRAME(&at, RAW_CLOSE, kBye, sizeof kBye);
+    assert_int_equal(at, taken.size);
+    assert_true((SSL_get_shutdown(peer->ssl) & SSL_RECEIVED_SHUTDOWN) != 0);
+}
+
+/* Corked answers are gathered. What the socket does not take of them before the connection ends is
+ * encrypted and written afterwards: all of it arrives, then the end. */
+static void gathered_answers_arrive(enum raw_side side) {
+    for (enum how how = BY_SHUTDOWN; how <= BY_CLOSE; how++) {
+        struct tls_peer peer;
+        const long end = test_now_ms() + TEST_LIMIT_MS;
+        gather_answers(&peer, side, &how);
+        while (taken.ended == 0 && test_now_ms() < end)
+            if (!take_some(&peer)) nopoll_loop_wait(peer.raw.ctx, 1);
+        expect_answers(&peer, how);
+        tls_close(&peer);
+    }
+}
+
+static void* read_to_the_end(void* data) {
+    struct tls_peer* const peer = (struct tls_peer*)data;
+    const long end = test_now_ms() + TEST_LIMIT_MS;
+    while (taken.ended == 0 && test_now_ms() < end)
+        if (!take_some(peer)) test_readable(peer->raw.fd, 10);
+    return NULL;
+}
+
+/* Where no loop runs any more the end of the context waits for the peer. */
+static void gathered_answers_outlive_the_loop(enum raw_side side) {
+    struct tls_peer peer;
+    pthread_t reader;
+    enum how how = BY_CLOSE;
+    gather_answers(&peer, side, &how);
+    assert_int_equal(pthread_create(&reader, NULL, read_to_the_end, &peer), 0);
+    nopoll_conn_unref(peer.raw.conn);
+    if (peer.raw.listener != NULL) nopoll_conn_close(peer.raw.listener);
+    nopoll_ctx_unref(peer.raw.ctx);
+    assert_int_equal(pthread_join(reader, NULL), 0);
+    expect_answers(&peer, how);
+    tls_drop_peer(&peer);
 }
 
 /* --- the program finishes --- */
@@ -329,7 +375,8 @@ static void close_with_a_record_half_written(enum raw_side side) {
     tls_close(&peer);
 }
 
-RAW_BOTH_SIDES(gathered_answers_stay_encrypted)
+RAW_BOTH_SIDES(gathered_answers_arrive)
+RAW_BOTH_SIDES(gathered_answers_outlive_the_loop)
 RAW_BOTH_SIDES(complete_adds_up)
 RAW_BOTH_SIDES(a_second_frame_is_not_taken)
 RAW_BOTH_SIDES(flush_waits_for_a_reading_peer)
@@ -339,7 +386,8 @@ RAW_BOTH_SIDES(close_with_a_record_half_written)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        RAW_BOTH_TESTS(gathered_answers_stay_encrypted),
+        RAW_BOTH_TESTS(gathered_answers_arrive),
+        RAW_BOTH_TESTS(gathered_answers_outlive_the_loop),
         RAW_BOTH_TESTS(complete_adds_up),
         RAW_BOTH_TESTS(a_second_frame_is_not_taken),
         RAW_BOTH_TESTS(flush_waits_for_a_reading_peer),

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <fcntl.h>
 #include <vector>
 
 #include <openssl/err.h>
@@ -239,6 +240,22 @@ void peer_that_goes_away_is_a_failure(void**) {
     ERR_clear_error();
 }
 
+// After its connection ssl goes on with a descriptor of its own, not with what the field holds.
+void settled_descriptor_is_kept(void**) {
+    TlsPair pair(fixture->client.get(), fixture->server.get());
+    assert_true(pair.shake_hands());
+    UniqueFd own(fcntl(pair.server.fd, F_DUPFD_CLOEXEC, 3));
+    assert_true(settle_descriptor(pair.server.ssl.get(), own.get()));
+    pair.server.close();
+    assert_true(tls_send(pair.server.ssl.get(), bytes("late")).ok());
+    std::array<std::byte, 8> buffer{};
+    assert_int_equal(read_patiently(pair.client, buffer).bytes, 4);
+    // A BIO that is not ours knows its descriptor by itself.
+    BIO* foreign = BIO_new(BIO_s_mem());
+    SSL_set_bio(pair.server.ssl.get(), foreign, foreign);
+    assert_false(settle_descriptor(pair.server.ssl.get(), own.get()));
+}
+
 // What other code left in the queue must not be taken for a failure here.
 void old_errors_do_not_leak_in(void**) {
     TlsPair pair(fixture->client.get(), fixture->server.get());
@@ -266,6 +283,22 @@ void error_text_is_readable(void**) {
                         "no shared cipher; wrong version number (seen 7)");
 }
 
+// Where the socket is full it is told, and the next try goes on.
+void close_notify_can_be_repeated(void**) {
+    TlsPair pair(fixture->client.get(), fixture->server.get());
+    assert_true(pair.shake_hands());
+    std::array<std::byte, 16384> buffer{};
+    while (send(pair.server.fd, buffer, {}, false).ok()) {
+    }
+    assert_false(tls_close_notify(pair.server.ssl.get()));
+    assert_false(tls_close_notify(pair.server.ssl.get()));
+    while (receive(pair.client.fd, buffer).ok()) {
+    }
+    assert_true(tls_close_notify(pair.server.ssl.get()));
+    assert_true(is_readable_now(pair.client.fd));
+    assert_string_equal(drain_error_queue().c_str(), "");
+}
+
 void close_notify_before_the_handshake_is_nothing(void**) {
     TlsPair pair(fixture->client.get(), fixture->server.get());
     tls_close_notify(pair.server.ssl.get());
@@ -286,8 +319,10 @@ int run() {
         cmocka_unit_test(moved_descriptor_keeps_working),
         cmocka_unit_test(handshake_failures_say_why),
         cmocka_unit_test(peer_that_goes_away_is_a_failure),
+        cmocka_unit_test(settled_descriptor_is_kept),
         cmocka_unit_test(old_errors_do_not_leak_in),
         cmocka_unit_test(error_text_is_readable),
+        cmocka_unit_test(close_notify_can_be_repeated),
         cmocka_unit_test(close_notify_before_the_handshake_is_nothing),
     };
     return cmocka_run_group_tests(tests, set_up_group, tear_down_group);
