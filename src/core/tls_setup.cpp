@@ -108,7 +108,7 @@ TlsFault set_up_tls_client(Context& context, Connection& connection, Options* op
     note_tls_debug_context(&context);
     ContextChoice choice =
         choose_context(context, connection, options, client_tls_settings(values));
-    const TlsFault fault = make_ssl(connection, choice);
+    TlsFault fault = make_ssl(connection, choice);
     if (!fault.empty()) return fault;
     std::string name = net::sni_name(host_to_verify(connection));
     // What SSL_set_tlsext_host_name stands for.

@@ -101,10 +101,7 @@ bool apply_tls_settings(SSL_CTX* context, const TlsSettings& settings, std::stri
     // Released buffers are what keeps an idle connection small.
     SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
                                   SSL_MODE_RELEASE_BUFFERS);
-    if (!apply_trust(context, settings, error) || !apply_certificates(context, settings, error)) {
-        return false;
-    }
-    return true;
+    return apply_trust(context, settings, error) && apply_certificates(context, settings, error);
 }
 
 TlsContextResult build_tls_context(const TlsSettings& settings) {

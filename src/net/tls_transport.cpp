@@ -158,7 +158,7 @@ std::string handshake_failure(const SSL* ssl) {
         ERR_GET_LIB(code) == ERR_LIB_SSL && ERR_GET_REASON(code) == SSL_R_CERTIFICATE_VERIFY_FAILED;
     std::string why = about_certificate ? verify_failure(ssl) : std::string();
     const char* const plain = in_plain_words(code);
-    const std::string details = drain_error_queue();
+    std::string details = drain_error_queue();
     if (!why.empty()) return "certificate refused: " + why;
     if (plain != nullptr) return std::string(plain) + " (" + details + ")";
     if (!details.empty()) return details;
