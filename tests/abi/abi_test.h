@@ -16,14 +16,21 @@
 
 #include <cmocka.h>
 
-/* No wait in a test takes longer; a test program is ended after five of these. */
-#define TEST_LIMIT_MS 10000
-
 #if defined(__GNUC__)
 #define TEST_UNUSED __attribute__((unused))
 #else
 #define TEST_UNUSED
 #endif
+
+/* How many times more patience a test needs where everything is slow: under memcheck, say. */
+TEST_UNUSED static int test_slowdown(void) {
+    const char* const factor = getenv("NOPOLL_TEST_SLOWDOWN");
+    const int value = factor != NULL ? atoi(factor) : 1;
+    return value > 1 ? value : 1;
+}
+
+/* No wait in a test takes longer; a test program is ended after five of these. */
+#define TEST_LIMIT_MS (10000 * test_slowdown())
 
 TEST_UNUSED static long test_now_ms(void) {
     struct timespec now;

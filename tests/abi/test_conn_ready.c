@@ -9,7 +9,7 @@
 #include <sys/ioctl.h>
 
 /* A wait may end this much late on a machine that does other things as well. */
-#define LATE_MS 400
+#define LATE_MS (400 * test_slowdown())
 
 static void null_is_never_ready(void** state) {
     (void)state;

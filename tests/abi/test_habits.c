@@ -383,6 +383,6 @@ int main(void) {
         cmocka_unit_test(threads_that_broadcast),
         cmocka_unit_test(a_context_for_each_socket),
     };
-    alarm(TEST_LIMIT_MS / 1000 * 5);
+    alarm((unsigned)(5 * TEST_LIMIT_MS / 1000));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

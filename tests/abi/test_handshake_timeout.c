@@ -7,7 +7,7 @@
 
 #define TIMEOUT_US 150000
 /* The machine may do other things as well. */
-#define LATE_MS 500
+#define LATE_MS (500 * test_slowdown())
 
 static int closes;
 

@@ -181,6 +181,6 @@ int main(void) {
         cmocka_unit_test(new_common),         cmocka_unit_test(new_common_ipv6),
         cmocka_unit_test(set_max_frame_size),
     };
-    alarm(5 * TEST_LIMIT_MS / 1000);
+    alarm((unsigned)(5 * TEST_LIMIT_MS / 1000));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -377,6 +377,6 @@ int main(void) {
         cmocka_unit_test(repeated_header),
         cmocka_unit_test(client_init),
     };
-    alarm(5 * TEST_LIMIT_MS / 1000);
+    alarm((unsigned)(5 * TEST_LIMIT_MS / 1000));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -202,6 +202,6 @@ int main(void) {
         cmocka_unit_test(process_counts_down),       cmocka_unit_test(process_data),
         cmocka_unit_test(unknown_roles_are_ended),   cmocka_unit_test(null_is_harmless),
     };
-    alarm(5 * TEST_LIMIT_MS / 1000);
+    alarm((unsigned)(5 * TEST_LIMIT_MS / 1000));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
