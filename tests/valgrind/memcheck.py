@@ -17,7 +17,7 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 ERRORS_FOUND = 99
-LIMIT_S = 300
+LIMIT_S = 900
 SLOWDOWN = "10"  # time limits of the tests are so many times longer here
 COMMAND = [
     "valgrind", "--quiet", f"--error-exitcode={ERRORS_FOUND}", "--leak-check=full",
