@@ -73,7 +73,7 @@ Context::~Context() = default;
 
 // Nobody can reach the context any more.
 void Context::destroy(Context* context) {
-    finish_lingering(context->lingering_);
+    finish_lingering(context->lingering());
     if (context->io_engine != nullptr) release_io_engine(context->io_engine);
     delete context;
 }
@@ -262,19 +262,25 @@ void Context::release_descriptor(int fd) {
         if (set->process == process) set->engine->release(fd);
 }
 
+LingerList& Context::lingering() {
+    if (!lingering_.empty() && lingering_process_ != net::process_id()) lingering_.clear();
+    return lingering_;
+}
+
 void Context::adopt_lingering(Linger linger) {
     net::UniqueFd oldest;
     {
         const std::lock_guard guard(mutex_);
+        LingerList& list = lingering();
+        lingering_process_ = net::process_id();
         const auto drains = [](const Linger& other) { return other.draining; };
-        if (linger.draining &&
-            std::count_if(lingering_.begin(), lingering_.end(), drains) >= kMostDraining) {
-            const auto first = std::find_if(lingering_.begin(), lingering_.end(), drains);
+        if (linger.draining && std::count_if(list.begin(), list.end(), drains) >= kMostDraining) {
+            const auto first = std::find_if(list.begin(), list.end(), drains);
             oldest = take_lingering(*first);
-            lingering_.erase(first);
+            list.erase(first);
         }
         linger.serial = ++last_linger_;
-        lingering_.push_back(std::move(linger));
+        list.push_back(std::move(linger));
         lingers_.store(true);
     }
     changed();
@@ -292,15 +298,16 @@ bool Context::end_one_draining(Over over) {
     net::UniqueFd ended;
     {
         const std::lock_guard guard(mutex_);
-        const auto it = std::find_if(lingering_.begin(), lingering_.end(), [&](Linger& linger) {
+        LingerList& list = lingering();
+        const auto it = std::find_if(list.begin(), list.end(), [&](Linger& linger) {
             return linger.draining && over(linger);
         });
-        if (it == lingering_.end()) {
-            lingers_.store(!lingering_.empty());
+        if (it == list.end()) {
+            lingers_.store(!list.empty());
             return false;
         }
         ended = take_lingering(*it);
-        lingering_.erase(it);
+        list.erase(it);
     }
     close_drained(std::move(ended));
     return true;

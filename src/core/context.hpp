@@ -13,6 +13,8 @@
 #include <string>
 #include <vector>
 
+#include <sys/types.h>
+
 #include "core/atomic_field.hpp"
 #include "core/certificates.hpp"
 #include "core/environment.hpp"
@@ -126,8 +128,10 @@ public:
     // With mutex() held, before the descriptor is closed or goes to somebody else.
     void release_descriptor(int fd);
 
-    // Sockets of closed connections that still have something to do (linger.hpp).
-    LingerList& lingering() { return lingering_; }
+    // Sockets of closed connections that still have something to do (linger.hpp). With mutex()
+    // held. A child made by fork() does not write its parent's last bytes a second time: it lets
+    // go of what it has inherited.
+    LingerList& lingering();
     bool has_lingering() const { return lingers_.load(); }
     void adopt_lingering(Linger linger);
     // Between waits, from calls of the program: those that are over are closed.
@@ -165,6 +169,7 @@ private:
     std::unique_ptr<WatchSet> watch_set_;  // of the last outermost wait
     std::vector<WatchSet*> sets_in_use_;
     LingerList lingering_;
+    pid_t lingering_process_ = 0;
     std::uint64_t last_linger_ = 0;
     std::atomic<bool> lingers_{false};
 };

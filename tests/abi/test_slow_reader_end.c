@@ -4,6 +4,7 @@
 #include "slow_reader.h"
 
 #include <fcntl.h>
+#include <sys/wait.h>
 
 /* --- closing with a queue --- */
 
@@ -73,6 +74,50 @@ static void peer_goes_away(void** state) {
     slow.fd = -1;
     SERVE_UNTIL(slow.ctx, strstr(log_lines.text, "is gone") != NULL);
     raw_close(&slow);
+}
+
+/* A child that was forked meanwhile does not write its parent's bytes a second time, whether it
+ * runs a loop or ends the context; its own copy of the socket goes. */
+static void child_writes_nothing(void** state) {
+    int ends;
+    (void)state;
+    for (ends = 0; ends < 2; ends++) {
+        struct raw_peer slow;
+        struct drain drain;
+        struct plan plan;
+        pthread_t thread;
+        pid_t child;
+        int status = 0;
+        size_t there;
+        open_plan(&slow, &plan, 1, kLarge);
+        plan.close_after = 2;
+        go(&slow, &plan);
+        memset(&drain, 0, sizeof drain);
+        drain.peer = &slow;
+        /* There is room again, for whoever writes first. */
+        there = sink_take(&drain.sink, slow.fd, SIZE_MAX / 2);
+        assert_true(there > 0 && there < kLarge);
+        child = fork();
+        if (child == 0) {
+            if (ends) {
+                nopoll_conn_close(slow.listener);
+                nopoll_conn_close(slow.conn);
+                nopoll_ctx_unref(slow.ctx);
+            } else {
+                nopoll_loop_wait(slow.ctx, 20000);
+            }
+            _exit(0);
+        }
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_int_equal(status, 0);
+        assert_int_equal(pthread_create(&thread, NULL, drain_all, &drain), 0);
+        LOOP_UNTIL(slow.ctx, __atomic_load_n(&drain.ended, __ATOMIC_SEQ_CST));
+        pthread_join(thread, NULL);
+        SINK_EXPECT(&drain.sink, &slow, RAW_BINARY, content, kLarge);
+        SINK_EXPECT_ALL(&drain.sink);
+        sink_free(&drain.sink);
+        raw_close(&slow);
+    }
 }
 
 /* --- the loop returns with a queue --- */
@@ -177,9 +222,13 @@ static void end_of_the_context(void** state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(close_delivers_everything),       cmocka_unit_test(peer_goes_away),
-        cmocka_unit_test(direct_send_waits_for_the_queue), cmocka_unit_test(flush_writes_the_queue),
-        cmocka_unit_test(loop_writes_before_it_returns),   cmocka_unit_test(end_of_the_context),
+        cmocka_unit_test(close_delivers_everything),
+        cmocka_unit_test(peer_goes_away),
+        cmocka_unit_test(child_writes_nothing),
+        cmocka_unit_test(direct_send_waits_for_the_queue),
+        cmocka_unit_test(flush_writes_the_queue),
+        cmocka_unit_test(loop_writes_before_it_returns),
+        cmocka_unit_test(end_of_the_context),
     };
     memset(content, 'q', sizeof content);
     return cmocka_run_group_tests(tests, NULL, NULL);
