@@ -15,9 +15,14 @@ namespace nopoll::net {
 
 namespace {
 
+// A record takes two reads.
+constexpr int kReadsInOneCall = 64;
+constexpr int kNoLimit = -1;
+
 struct State {
     const int* fd = nullptr;  // somebody's field, or own_fd
     int own_fd = -1;
+    int reads_left = kNoLimit;
     int error = 0;
     bool at_end = false;
 };
@@ -52,7 +57,9 @@ int settle(BIO* bio, const IoResult& result, std::size_t* moved) {
 }
 
 int read_bytes(BIO* bio, char* data, std::size_t size, std::size_t* moved) {
-    const State& state = state_of(bio);
+    State& state = state_of(bio);
+    if (state.reads_left == 0) return settle(bio, IoResult::blocked(false), moved);
+    if (state.reads_left > 0) --state.reads_left;
     return settle(bio, receive(descriptor_of(state), std::as_writable_bytes(std::span(data, size))),
                   moved);
 }
@@ -138,13 +145,27 @@ BioPtr make_descriptor_bio(const int* fd) {
         OPENSSL_free(memory);
         return nullptr;
     }
-    BIO_set_data(bio.get(), new (memory) State{fd, -1, 0, false});
+    BIO_set_data(bio.get(), new (memory) State{.fd = fd});
     BIO_set_init(bio.get(), 1);
     return bio;
 }
 
 bool is_descriptor_bio(BIO* bio) {
     return bio != nullptr && BIO_method_type(bio) == shared_type.load();
+}
+
+ReadLimit::ReadLimit(SSL* ssl) : ssl_(ssl) {
+    set(kReadsInOneCall);
+}
+
+ReadLimit::~ReadLimit() {
+    set(kNoLimit);
+}
+
+// Callbacks of the program may have put in another BIO meanwhile.
+void ReadLimit::set(int reads) {
+    BIO* bio = SSL_get_rbio(ssl_);
+    if (is_descriptor_bio(bio)) state_of(bio).reads_left = reads;
 }
 
 int last_io_error(const SSL* ssl) {

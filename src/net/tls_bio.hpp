@@ -13,6 +13,21 @@ namespace nopoll::net {
 // one into an SSL object.
 [[nodiscard]] bool is_descriptor_bio(BIO* bio);
 
+// While it lives ssl reads from its descriptor so many times at most, then it would block.
+// OpenSSL goes on by itself after records that carry no data of the program (key updates, tickets,
+// alerts): a peer that sends nothing else would keep the caller for as long as it likes.
+class ReadLimit {
+public:
+    explicit ReadLimit(SSL* ssl);
+    ReadLimit(const ReadLimit&) = delete;
+    ReadLimit& operator=(const ReadLimit&) = delete;
+    ~ReadLimit();
+
+private:
+    void set(int reads);
+    SSL* ssl_;
+};
+
 // errno of the last system call that failed in the BIO of ssl, 0 if none did.
 [[nodiscard]] int last_io_error(const SSL* ssl);
 

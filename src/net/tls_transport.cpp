@@ -63,6 +63,7 @@ using ReadCall = int (*)(SSL*, void*, std::size_t, std::size_t*);
 
 IoResult read_with(ReadCall call, SSL* ssl, std::span<std::byte> into) {
     if (into.empty()) return IoResult::moved(0);
+    const ReadLimit limit(ssl);
     ERR_clear_error();
     std::size_t count = 0;
     const int result = call(ssl, into.data(), into.size(), &count);
@@ -84,11 +85,13 @@ bool settle_descriptor(SSL* ssl, int fd) {
 }
 
 TlsStep tls_accept(SSL* ssl) {
+    const ReadLimit limit(ssl);
     ERR_clear_error();
     return step_result(ssl, SSL_accept(ssl));
 }
 
 TlsStep tls_connect(SSL* ssl) {
+    const ReadLimit limit(ssl);
     ERR_clear_error();
     return step_result(ssl, SSL_connect(ssl));
 }

@@ -26,7 +26,8 @@ enum class TlsStep { done, want_read, want_write, failed };
 [[nodiscard]] TlsStep tls_accept(SSL* ssl);
 [[nodiscard]] TlsStep tls_connect(SSL* ssl);
 
-// A close_notify and a bare end of the stream both give `end`.
+// A close_notify and a bare end of the stream both give `end`. would_block does not mean that the
+// socket is empty: after some records without data the caller gets a chance to serve others.
 IoResult tls_receive(SSL* ssl, std::span<std::byte> into);
 
 // As receive, but the bytes stay. Only what fits into one record can be seen.

@@ -240,6 +240,28 @@ void peer_that_goes_away_is_a_failure(void**) {
     ERR_clear_error();
 }
 
+// A peer that sends key updates and nothing else does not keep the reader: it comes back, with more
+// in the socket, and gets to the data behind them in the end.
+void records_without_data_do_not_keep_the_reader(void**) {
+    TlsPair pair(fixture->client.get(), fixture->server.get());
+    assert_true(pair.shake_hands());
+    for (int i = 0; i < 200; ++i) {
+        assert_int_equal(SSL_key_update(pair.client.ssl.get(), SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+        assert_int_equal(SSL_do_handshake(pair.client.ssl.get()), 1);
+    }
+    assert_true(tls_send(pair.client.ssl.get(), bytes("data")).ok());
+    std::array<std::byte, 8> buffer{};
+    int returns = 0;
+    IoResult got = tls_receive(pair.server.ssl.get(), buffer);
+    for (; got.status == Status::would_block; ++returns) {
+        assert_false(got.want_write);
+        assert_true(is_readable_now(pair.server.fd));
+        got = tls_receive(pair.server.ssl.get(), buffer);
+    }
+    assert_int_equal(got.bytes, 4);
+    assert_in_range(returns, 2, 199);
+}
+
 // After its connection ssl goes on with a descriptor of its own, not with what the field holds.
 void settled_descriptor_is_kept(void**) {
     TlsPair pair(fixture->client.get(), fixture->server.get());
@@ -319,6 +341,7 @@ int run() {
         cmocka_unit_test(moved_descriptor_keeps_working),
         cmocka_unit_test(handshake_failures_say_why),
         cmocka_unit_test(peer_that_goes_away_is_a_failure),
+        cmocka_unit_test(records_without_data_do_not_keep_the_reader),
         cmocka_unit_test(settled_descriptor_is_kept),
         cmocka_unit_test(old_errors_do_not_leak_in),
         cmocka_unit_test(error_text_is_readable),
