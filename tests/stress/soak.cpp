@@ -110,8 +110,9 @@ public:
 
     void run(double seconds, Verdict& verdict) {
         std::atomic<bool> done{false};
+        std::atomic<bool> witness_gone{false};  // it is served until it has its last answer
         std::thread loop([&] {
-            while (!done)
+            while (!witness_gone)
                 REQUIRE(nopoll_loop_wait(ctx_, 1'000'000) != -4);
         });
         std::thread witness([&] {
@@ -124,6 +125,7 @@ public:
         watch(seconds, verdict);
         done = true;
         witness.join();
+        witness_gone = true;
         nopoll_loop_stop(ctx_);
         loop.join();
     }
