@@ -28,9 +28,10 @@ constexpr std::size_t kHeadChunk = 4096;
 }  // namespace
 
 bool Connection::in_own_handshake_handler() const {
-    // The flags are the reader's, so who reads comes first.
+    // The flags are the reader's, so who reads comes first. Inside OpenSSL callbacks of a context
+    // that the program made may run.
     return reader_.load() == this_thread_token() &&
-           (handshake_handler_running_ || receive_running_);
+           (handshake_handler_running_ || receive_running_ || tls_handshaking_);
 }
 
 bool Connection::origin_needed() const {
@@ -147,7 +148,10 @@ Connection::Progress Connection::tls_accept_step() {
     store_field(pending_ssl_accept, 0);
     const SslPostCheck check =
         context_.handler(context_.post_ssl_check, context_.post_ssl_check_data);
-    if (check && check.call(&context_, this, SSL_get_SSL_CTX(ssl), ssl, check.data) == 0) {
+    const bool accepted = !check || inside_handshake_handler([&] {
+        return check.call(&context_, this, SSL_get_SSL_CTX(ssl), ssl, check.data) != 0;
+    });
+    if (!accepted) {
         NOPOLL_CONN_LOG(*this, NOPOLL_LEVEL_CRITICAL, "refused by the program's TLS check");
         shutdown();
         return Progress::ended;
@@ -302,24 +306,22 @@ bool Connection::check_head() {
 
 // --- judging it --------------------------------------------------------------------------------
 
+Connection::HandlerScope::HandlerScope(Connection& running) : connection(running) {
+    connection.handshake_handler_running_ = true;
+}
+
+Connection::HandlerScope::~HandlerScope() {
+    connection.handshake_handler_running_ = false;
+    if (returned) return;
+    // It has not said yes. The end runs a handler too, so it has to wait for the next turn.
+    connection.handshake_abandoned_ = true;
+    connection.note_input_state();
+}
+
 bool Connection::run_handshake_handler(const ActionHandler& handler) {
-    struct Running {
-        Connection& connection;
-        bool returned = false;
-        ~Running() {
-            connection.handshake_handler_running_ = false;
-            if (returned) return;
-            // It has not said yes. The end runs a handler too, so it has to wait for the next turn.
-            connection.handshake_abandoned_ = true;
-            connection.note_input_state();
-        }
-    };
     if (!handler) return true;
-    Running running{*this};
-    handshake_handler_running_ = true;
-    const bool yes = handler.call(&context_, this, handler.data) != 0;
-    running.returned = true;
-    return yes;
+    return inside_handshake_handler(
+        [&] { return handler.call(&context_, this, handler.data) != 0; });
 }
 
 Connection::Progress Connection::finish_head() {
