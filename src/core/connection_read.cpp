@@ -459,7 +459,7 @@ CallResult Connection::read(std::span<char> buffer, bool block, long timeout_ms)
         direct_reader_ = true;
     else
         finish_batch();
-    if (!block) return read_once(buffer);
+    if (!block || is_listener()) return read_once(buffer);
 
     const net::Deadline deadline =
         timeout_ms > 0
