@@ -281,6 +281,7 @@ private:
     template <class Read>
     net::IoResult first_byte(const ReadMode& mode, Read read);
     Got no_bytes(ReadMode& mode, const net::IoResult& result);
+    void end_of_input(Ending ending);
     bool partial_is_due(const ReadMode& mode) const;
     bool piece_grows() const;
     Got classify(ReadMode& mode, protocol::FrameDecoder::State state);
@@ -377,8 +378,9 @@ private:
     std::atomic<Phase> phase_{Phase::awaiting_head};
     std::atomic<bool> input_at_hand_{false};
     bool handshake_handler_running_ = false;
-    bool receive_running_ = false;      // the program's function in the place of the socket's
-    bool handshake_abandoned_ = false;  // a handler of it threw, or ended its thread
+    bool receive_running_ = false;         // the program's function in the place of the socket's
+    bool handshake_abandoned_ = false;     // a handler of it threw, or ended its thread
+    std::atomic<bool> input_over_{false};  // what the peer may still have sent is nobody's
     std::atomic<bool> direct_reader_{false};
     protocol::FrameDecoder decoder_;
     InputBuffer input_;

@@ -74,11 +74,11 @@ Connection::Progress Connection::handshake_step(bool read_ahead) {
     if (in_own_handshake_handler()) return Progress::waiting;
     try {
         for (;;) {
-            if (!is_ok()) return Progress::ended;
+            if (!is_ok() || input_over_.load()) return Progress::ended;
             if (handshake_abandoned_) {
                 NOPOLL_CONN_LOG(*this, NOPOLL_LEVEL_CRITICAL,
                                 "a handler of the opening handshake did not return");
-                shutdown();
+                end_of_input(Ending::abrupt);
                 return Progress::ended;
             }
             Progress progress = Progress::waiting;
@@ -142,7 +142,7 @@ Connection::Progress Connection::tls_accept_step() {
     if (step == net::TlsStep::failed) {
         context_.tls_contexts().distrust();
         log_tls_failure();
-        shutdown(Ending::graceful);  // so that the alert is not lost over unread input
+        end_of_input(Ending::graceful);  // so that the alert is not lost over unread input
         return Progress::ended;
     }
     store_field(pending_ssl_accept, 0);
@@ -153,7 +153,7 @@ Connection::Progress Connection::tls_accept_step() {
     });
     if (!accepted) {
         NOPOLL_CONN_LOG(*this, NOPOLL_LEVEL_CRITICAL, "refused by the program's TLS check");
-        shutdown();
+        end_of_input(Ending::abrupt);
         return Progress::ended;
     }
     return is_ok() ? Progress::done : Progress::ended;
@@ -250,7 +250,7 @@ Connection::Progress Connection::feed_head(std::span<const std::byte> bytes,
             } else {
                 NOPOLL_CONN_LOG(*this, NOPOLL_LEVEL_CRITICAL,
                                 "the server's reply head is too long");
-                shutdown();
+                end_of_input(Ending::abrupt);
             }
             return Progress::ended;
         }
@@ -361,7 +361,7 @@ Connection::Progress Connection::finish_reply() {
     if (flushed.state == Flush::failed || !is_ok()) {
         NOPOLL_CONN_LOG(*this, NOPOLL_LEVEL_WARNING, "the handshake reply cannot be written: %s",
                         ::strerror(flushed.error));
-        shutdown();
+        end_of_input(Ending::abrupt);
         return Progress::ended;
     }
     return become_open();
@@ -380,7 +380,7 @@ Connection::Progress Connection::refuse_request() {
         outbox_.append(Account::library, std::as_bytes(std::span(reply)), {}, 0);
         said = flush_locked(lock).state == Flush::empty;
     }
-    shutdown(said ? Ending::refused : Ending::abrupt);
+    end_of_input(said ? Ending::refused : Ending::abrupt);
     return Progress::ended;
 }
 
@@ -391,7 +391,7 @@ Connection::Progress Connection::finish_client_head() {
         const char* const fault = client.fault();
         NOPOLL_CONN_LOG(*this, NOPOLL_LEVEL_CRITICAL, "the server's handshake reply is refused: %s",
                         fault != nullptr ? fault : "?");
-        shutdown();
+        end_of_input(Ending::abrupt);
         return Progress::ended;
     }
     return become_open();
@@ -418,6 +418,7 @@ bool Connection::run_on_ready() {
     }
     if (!handler) handler = context_.handler(context_.on_ready, context_.on_ready_data);
     if (run_handshake_handler(handler)) return true;
+    input_over_.store(true);
     if (is_ok()) fail(protocol::close_code::policy_violation, "refused by the program's on_ready");
     return false;
 }
