@@ -45,8 +45,11 @@ noPollConn* new_client(noPollCtx* ctx, noPollConnOpts* opts, int transport, bool
     request.origin = origin;
     Context& context = Context::from(*ctx);
     const core::ContextPin pin(context);
-    return boundary<noPollConn*>(nullptr,
-                                 [&] { return core::ClientBuilder::create(context, request); });
+    int error = 0;
+    noPollConn* const connection = boundary<noPollConn*>(
+        nullptr, [&] { return core::ClientBuilder::create(context, request, error); });
+    if (connection == nullptr && error != 0) errno = error;  // the resolver has none
+    return connection;
 }
 
 template <class Field>

@@ -13,6 +13,7 @@
 
 using namespace nopoll;
 using compat::boundary;
+using compat::kBadArgument;
 using compat::to_bool;
 using compat::to_c;
 using core::CallResult;
@@ -34,9 +35,10 @@ int send(noPollConn* conn, const SendRequest& request) {
 // The data functions: -1 as length means a C string, for text only.
 int send_data(noPollConn* conn, const char* content, long length, bool fin, long pause_us,
               Opcode opcode) {
-    if (conn == nullptr || content == nullptr || length == 0 || length < -1) return -1;
+    if (conn == nullptr || content == nullptr || length == 0 || length < -1)
+        return to_c(kBadArgument);
     if (length == -1) {
-        if (opcode != Opcode::text && opcode != Opcode::continuation) return -1;
+        if (opcode != Opcode::text && opcode != Opcode::continuation) return to_c(kBadArgument);
         length = static_cast<long>(std::strlen(content));
     }
     SendRequest request;
@@ -74,7 +76,7 @@ int nopoll_conn_send_binary_fragment(noPollConn* conn, const char* content, long
 int __nopoll_conn_send_common(noPollConn* conn, const char* content, long length,
                               nopoll_bool has_fin, long sleep_in_header, noPollOpCode frame_type) {
     const int raw = core::number_of(frame_type);
-    if (raw != 0 && raw != 1 && raw != 2) return -1;
+    if (raw != 0 && raw != 1 && raw != 2) return to_c(kBadArgument);
     return send_data(conn, content, length, has_fin != 0, sleep_in_header,
                      static_cast<Opcode>(raw));
 }
@@ -83,12 +85,13 @@ int nopoll_conn_send_frame(noPollConn* conn, nopoll_bool fin, nopoll_bool masked
                            noPollOpCode op_code, long length, noPollPtr content,
                            long sleep_in_header) {
     const int raw = core::number_of(op_code);
-    if (conn == nullptr || length < 0 || (content == nullptr && length > 0)) return -1;
+    if (conn == nullptr || length < 0 || (content == nullptr && length > 0))
+        return to_c(kBadArgument);
     if (raw < 0 || raw > 15 || !protocol::is_known_opcode(static_cast<std::uint8_t>(raw)))
-        return -1;
+        return to_c(kBadArgument);
     SendRequest request;
     request.opcode = static_cast<Opcode>(raw);
-    if (!is_control_frame_allowed(request.opcode, fin != 0, length)) return -1;
+    if (!is_control_frame_allowed(request.opcode, fin != 0, length)) return to_c(kBadArgument);
     request.payload = bytes_of(content, length);
     request.fin = fin != 0;
     request.raw = true;
@@ -130,14 +133,14 @@ int nopoll_conn_flush_writes(noPollConn* conn, long timeout, int previous_result
 }
 
 noPollMsg* nopoll_conn_get_msg(noPollConn* conn) {
-    if (conn == nullptr) return nullptr;
-    const core::MessageResult result = Connection::from(*conn).get_message();
+    const core::MessageResult result = conn == nullptr ? core::MessageResult{nullptr, EBADF}
+                                                       : Connection::from(*conn).get_message();
     if (result.error != core::kKeepErrno) errno = result.error;
     return result.message;
 }
 
 int nopoll_conn_read(noPollConn* conn, char* buffer, int bytes, nopoll_bool block, long timeout) {
-    if (conn == nullptr || buffer == nullptr || bytes <= 0) return -1;
+    if (conn == nullptr || buffer == nullptr || bytes <= 0) return to_c(kBadArgument);
     return to_c(Connection::from(*conn).read({buffer, static_cast<std::size_t>(bytes)}, block != 0,
                                              timeout));
 }
@@ -165,9 +168,11 @@ int nopoll_conn_tls_send(noPollConn* conn, char* buffer, int buffer_size) {
 }
 
 int __nopoll_conn_receive(noPollConn* conn, char* buffer, int maxlen) {
-    if (conn == nullptr || buffer == nullptr || maxlen < 0) return -1;
+    if (conn == nullptr || buffer == nullptr || maxlen < 0) return to_c(kBadArgument);
     if (maxlen == 0) return 0;
-    return to_c(Connection::from(*conn).receive_raw({buffer, static_cast<std::size_t>(maxlen)}));
+    return to_c(boundary(CallResult{-1, ENOMEM}, [&] {
+        return Connection::from(*conn).receive_raw({buffer, static_cast<std::size_t>(maxlen)});
+    }));
 }
 
 void nopoll_conn_mask_content(noPollCtx* /*ctx*/, char* payload, int payload_size, char* mask,

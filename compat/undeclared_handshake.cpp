@@ -84,7 +84,8 @@ nopoll_bool __nopoll_conn_call_on_ready_if_defined(noPollCtx* ctx, noPollConn* c
 }
 
 int nopoll_conn_readline(noPollConn* conn, char* buffer, int maxlen) {
-    if (conn == nullptr || buffer == nullptr || maxlen <= 1) return -1;
+    if (conn == nullptr || buffer == nullptr || maxlen <= 1)
+        return compat::to_c(compat::kBadArgument);
     return compat::to_c(boundary(core::CallResult{-1, ENOMEM}, [&] {
         return Connection::from(*conn).read_line({buffer, static_cast<std::size_t>(maxlen)});
     }));

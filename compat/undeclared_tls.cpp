@@ -83,8 +83,9 @@ int __nopoll_conn_tls_handle_error(noPollConn* conn, int res, const char* label,
         break;
     default: break;
     }
+    const std::string queue = boundary(std::string(), [] { return net::drain_error_queue(); });
     NOPOLL_CONN_LOG(Connection::from(*conn), NOPOLL_LEVEL_CRITICAL, "TLS error in %s: %s",
-                    label != nullptr ? label : "?", net::drain_error_queue().c_str());
+                    label != nullptr ? label : "?", queue.c_str());
     return -1;
 }
 

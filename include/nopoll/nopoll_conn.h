@@ -449,8 +449,8 @@ void nopoll_conn_set_on_close(noPollConn* conn, noPollOnCloseHandler on_close, n
  * @param conn the connection.
  * @return a message for the caller to release with nopoll_msg_unref(); NULL when there is none:
  *         with errno NOPOLL_EWOULDBLOCK the connection is fine and has nothing yet. Otherwise ask
- *         nopoll_conn_is_ok(): a control frame was handled, or the connection has ended. NULL, and
- *         nothing done, for listeners and NULL.
+ *         nopoll_conn_is_ok(): a control frame was handled, or the connection has ended. NULL with
+ *         errno EBADF, and nothing done, for listeners and NULL.
  */
 noPollMsg* nopoll_conn_get_msg(noPollConn* conn);
 
@@ -471,7 +471,7 @@ noPollMsg* nopoll_conn_get_msg(noPollConn* conn);
  * @return the number of bytes. Without block, -1 when there is nothing: with errno
  *         NOPOLL_EWOULDBLOCK while the connection is fine. With block, fewer than asked, or 0, when
  *         time is over or the connection has ended. -1, buffer untouched, for NULL and sizes below
- *         1; -1 for listeners.
+ *         1 (errno EINVAL); -1 for listeners (EBADF), with block too.
  */
 int nopoll_conn_read(noPollConn* conn, char* buffer, int bytes, nopoll_bool block, long timeout);
 
@@ -506,9 +506,9 @@ int nopoll_conn_read_pending(noPollConn* conn);
  *         payload bytes written, errno NOPOLL_EWOULDBLOCK. -2: frame taken, no payload byte written
  *         yet, same errno. -1 with errno NOPOLL_EWOULDBLOCK: frame NOT taken, an earlier one is
  *         still pending: send again later. -1 otherwise, nothing sent or kept: NULL or wrong
- *         length, a listener, not ok (errno EBADF), before the reply on an accepted connection
- *         (ENOTCONN), after a Close frame (EPIPE), not UTF-8 in strict mode (EILSEQ), or what the
- *         socket says (EPIPE, ECONNRESET, ...).
+ *         length (errno EINVAL), a listener (EOPNOTSUPP), not ok (EBADF), before the reply on an
+ *         accepted connection (ENOTCONN), after a Close frame (EPIPE), not UTF-8 in strict mode
+ *         (EILSEQ), or what the socket says (EPIPE, ECONNRESET, ...).
  */
 int nopoll_conn_send_text(noPollConn* conn, const char* content, long length);
 

@@ -42,9 +42,10 @@
  *     until the handler has returned.
  *     Result 0: a Close frame with status 1008 is sent and the connection is shut down.
  *
- * Each runs at most once for a connection. Called on conn itself from on_accept, on_open or
- * on_ready, nopoll_conn_is_ready(), nopoll_conn_get_msg() and nopoll_conn_read() return "not
- * ready", NULL and -1 at once without touching the socket.
+ * Each runs at most once for a connection. Called on conn itself from one of them, or from a
+ * noPollSslContextCreator or noPollSslPostCheck, nopoll_conn_is_ready(), nopoll_conn_get_msg() and
+ * nopoll_conn_read() return "not ready", NULL and -1 (0 with block) at once, without touching the
+ * socket.
  *
  * @return non-zero to go on, 0 to refuse.
  */
@@ -136,7 +137,8 @@ typedef void (*noPollOnMessageHandler)(noPollCtx* ctx, noPollConn* conn, noPollM
  * the object is merely destroyed.
  *
  * The socket is still open and nopoll_conn_is_ok() is true: sending works unless a Close frame has
- * gone out. Close status and reason are final. A handler that calls nopoll_conn_set_socket (conn,
+ * gone out. Nothing more is read where the peer has ended the connection or has broken the rules:
+ * nopoll_conn_get_msg() is NULL then. Close status and reason are final. A handler that calls nopoll_conn_set_socket (conn,
  * NOPOLL_INVALID_SOCKET) takes the descriptor over: it is not closed then.
  *
  * nopoll_conn_shutdown() in here does nothing; nopoll_conn_close() gives up the reference only.

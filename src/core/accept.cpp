@@ -208,6 +208,8 @@ bool Acceptor::complete_claimed(Context& context, Connection* listener, Connecti
         NOPOLL_CONN_LOG(connection, NOPOLL_LEVEL_CRITICAL, "%s refused by the program's on_accept",
                         connection.host);
     if (!accepted || !connection.is_ok()) return false;
+    // A second call, for what nopoll_conn_accept has completed already, finds TLS set up.
+    if (connection.ssl != nullptr) return net::set_blocking(connection.descriptor(), false);
     return !tls || start_tls(context, listener, connection);
 }
 

@@ -62,7 +62,7 @@ net::UniqueFd open_connecting_socket(Context& context, net::Family family, const
     return std::move(result.fd);
 }
 
-Connection* ClientBuilder::create(Context& context, const ClientRequest& request) {
+Connection* ClientBuilder::create(Context& context, const ClientRequest& request, int& error) {
     struct Consumed {
         Options* options;
         ~Consumed() {
@@ -79,14 +79,11 @@ Connection* ClientBuilder::create(Context& context, const ClientRequest& request
     net::UniqueFd fd(request.socket);
     const bool given = fd.valid();
     if (!given) {
-        int error = 0;
         fd = open_connecting_socket(context, complete.family, complete.host_ip, complete.host_port,
                                     complete.options, error);
-        if (!fd.valid()) {
-            if (error != 0) errno = error;  // the resolver has no errno
-            return nullptr;
-        }
+        if (!fd.valid()) return nullptr;
     }
+    error = 0;
     Connection* connection = nullptr;
     MakersClaim claim;
     try {

@@ -29,8 +29,9 @@ struct ClientRequest {
 class ClientBuilder {
 public:
     // nullptr: there is no connection at all (name, service, interface, connect failed at once).
-    // A connection that failed later is returned dead (not ok) and has to be closed.
-    static Connection* create(Context& context, const ClientRequest& request);
+    // Then error is the errno to report, 0 where there is none. A connection that failed later is
+    // returned dead (not ok) and has to be closed.
+    static Connection* create(Context& context, const ClientRequest& request, int& error);
     // The request text; the key in it is remembered for the reply's check. Empty: no randomness.
     static std::string build_request(Connection& connection,
                                      const std::optional<OptionValues>& values);

@@ -142,6 +142,15 @@ public:
     bool wait_until_ready(int seconds);
     void complete_handshake();  // one step
     bool run_on_ready();        // false: refused, the connection is shut down
+    // Runs a handler of the program inside the handshake. What it asks about this connection finds
+    // nothing; where it does not return (it throws, its thread ends) the next step is the last.
+    template <class Call>
+    auto inside_handshake_handler(Call call) {
+        HandlerScope scope{*this};
+        auto result = call();
+        scope.returned = true;
+        return result;
+    }
     // Single lines, for the exported internals.
     bool take_head_line(std::string_view line);
     bool check_head();
@@ -238,6 +247,14 @@ private:
     Progress become_open();
     Progress refuse_request();
     void apply_head_step(const protocol::HeadStep& step);
+    struct HandlerScope {
+        Connection& connection;
+        bool returned = false;
+        explicit HandlerScope(Connection& running);
+        ~HandlerScope();
+        HandlerScope(const HandlerScope&) = delete;
+        HandlerScope& operator=(const HandlerScope&) = delete;
+    };
     bool run_handshake_handler(const ActionHandler& handler);
     void set_phase(Phase phase) { phase_.store(phase, std::memory_order_release); }
     bool origin_needed() const;
@@ -264,6 +281,7 @@ private:
     template <class Read>
     net::IoResult first_byte(const ReadMode& mode, Read read);
     Got no_bytes(ReadMode& mode, const net::IoResult& result);
+    void end_of_input(Ending ending);
     bool partial_is_due(const ReadMode& mode) const;
     bool piece_grows() const;
     Got classify(ReadMode& mode, protocol::FrameDecoder::State state);
@@ -360,8 +378,9 @@ private:
     std::atomic<Phase> phase_{Phase::awaiting_head};
     std::atomic<bool> input_at_hand_{false};
     bool handshake_handler_running_ = false;
-    bool receive_running_ = false;      // the program's function in the place of the socket's
-    bool handshake_abandoned_ = false;  // a handler of it threw, or ended its thread
+    bool receive_running_ = false;         // the program's function in the place of the socket's
+    bool handshake_abandoned_ = false;     // a handler of it threw, or ended its thread
+    std::atomic<bool> input_over_{false};  // what the peer may still have sent is nobody's
     std::atomic<bool> direct_reader_{false};
     protocol::FrameDecoder decoder_;
     InputBuffer input_;

@@ -48,6 +48,7 @@ Connection::Wish Connection::wish() {
         wish.now = !wish.write;  // a call of the program has written the rest of the reply
         return wish;
     }
+    if (input_over_.load()) return wish;
     const bool tls_write = tls_wants_write_.load();
     wish.write = wish.write || tls_write;
     wish.read = !tls_write;

@@ -28,9 +28,10 @@ constexpr std::size_t kHeadChunk = 4096;
 }  // namespace
 
 bool Connection::in_own_handshake_handler() const {
-    // The flags are the reader's, so who reads comes first.
+    // The flags are the reader's, so who reads comes first. Inside OpenSSL callbacks of a context
+    // that the program made may run.
     return reader_.load() == this_thread_token() &&
-           (handshake_handler_running_ || receive_running_);
+           (handshake_handler_running_ || receive_running_ || tls_handshaking_);
 }
 
 bool Connection::origin_needed() const {
@@ -73,11 +74,11 @@ Connection::Progress Connection::handshake_step(bool read_ahead) {
     if (in_own_handshake_handler()) return Progress::waiting;
     try {
         for (;;) {
-            if (!is_ok()) return Progress::ended;
+            if (!is_ok() || input_over_.load()) return Progress::ended;
             if (handshake_abandoned_) {
                 NOPOLL_CONN_LOG(*this, NOPOLL_LEVEL_CRITICAL,
                                 "a handler of the opening handshake did not return");
-                shutdown();
+                end_of_input(Ending::abrupt);
                 return Progress::ended;
             }
             Progress progress = Progress::waiting;
@@ -141,15 +142,18 @@ Connection::Progress Connection::tls_accept_step() {
     if (step == net::TlsStep::failed) {
         context_.tls_contexts().distrust();
         log_tls_failure();
-        shutdown(Ending::graceful);  // so that the alert is not lost over unread input
+        end_of_input(Ending::graceful);  // so that the alert is not lost over unread input
         return Progress::ended;
     }
     store_field(pending_ssl_accept, 0);
     const SslPostCheck check =
         context_.handler(context_.post_ssl_check, context_.post_ssl_check_data);
-    if (check && check.call(&context_, this, SSL_get_SSL_CTX(ssl), ssl, check.data) == 0) {
+    const bool accepted = !check || inside_handshake_handler([&] {
+        return check.call(&context_, this, SSL_get_SSL_CTX(ssl), ssl, check.data) != 0;
+    });
+    if (!accepted) {
         NOPOLL_CONN_LOG(*this, NOPOLL_LEVEL_CRITICAL, "refused by the program's TLS check");
-        shutdown();
+        end_of_input(Ending::abrupt);
         return Progress::ended;
     }
     return is_ok() ? Progress::done : Progress::ended;
@@ -246,7 +250,7 @@ Connection::Progress Connection::feed_head(std::span<const std::byte> bytes,
             } else {
                 NOPOLL_CONN_LOG(*this, NOPOLL_LEVEL_CRITICAL,
                                 "the server's reply head is too long");
-                shutdown();
+                end_of_input(Ending::abrupt);
             }
             return Progress::ended;
         }
@@ -302,24 +306,22 @@ bool Connection::check_head() {
 
 // --- judging it --------------------------------------------------------------------------------
 
+Connection::HandlerScope::HandlerScope(Connection& running) : connection(running) {
+    connection.handshake_handler_running_ = true;
+}
+
+Connection::HandlerScope::~HandlerScope() {
+    connection.handshake_handler_running_ = false;
+    if (returned) return;
+    // It has not said yes. The end runs a handler too, so it has to wait for the next turn.
+    connection.handshake_abandoned_ = true;
+    connection.note_input_state();
+}
+
 bool Connection::run_handshake_handler(const ActionHandler& handler) {
-    struct Running {
-        Connection& connection;
-        bool returned = false;
-        ~Running() {
-            connection.handshake_handler_running_ = false;
-            if (returned) return;
-            // It has not said yes. The end runs a handler too, so it has to wait for the next turn.
-            connection.handshake_abandoned_ = true;
-            connection.note_input_state();
-        }
-    };
     if (!handler) return true;
-    Running running{*this};
-    handshake_handler_running_ = true;
-    const bool yes = handler.call(&context_, this, handler.data) != 0;
-    running.returned = true;
-    return yes;
+    return inside_handshake_handler(
+        [&] { return handler.call(&context_, this, handler.data) != 0; });
 }
 
 Connection::Progress Connection::finish_head() {
@@ -359,7 +361,7 @@ Connection::Progress Connection::finish_reply() {
     if (flushed.state == Flush::failed || !is_ok()) {
         NOPOLL_CONN_LOG(*this, NOPOLL_LEVEL_WARNING, "the handshake reply cannot be written: %s",
                         ::strerror(flushed.error));
-        shutdown();
+        end_of_input(Ending::abrupt);
         return Progress::ended;
     }
     return become_open();
@@ -378,7 +380,7 @@ Connection::Progress Connection::refuse_request() {
         outbox_.append(Account::library, std::as_bytes(std::span(reply)), {}, 0);
         said = flush_locked(lock).state == Flush::empty;
     }
-    shutdown(said ? Ending::refused : Ending::abrupt);
+    end_of_input(said ? Ending::refused : Ending::abrupt);
     return Progress::ended;
 }
 
@@ -389,7 +391,7 @@ Connection::Progress Connection::finish_client_head() {
         const char* const fault = client.fault();
         NOPOLL_CONN_LOG(*this, NOPOLL_LEVEL_CRITICAL, "the server's handshake reply is refused: %s",
                         fault != nullptr ? fault : "?");
-        shutdown();
+        end_of_input(Ending::abrupt);
         return Progress::ended;
     }
     return become_open();
@@ -416,6 +418,7 @@ bool Connection::run_on_ready() {
     }
     if (!handler) handler = context_.handler(context_.on_ready, context_.on_ready_data);
     if (run_handshake_handler(handler)) return true;
+    input_over_.store(true);
     if (is_ok()) fail(protocol::close_code::policy_violation, "refused by the program's on_ready");
     return false;
 }

@@ -92,6 +92,13 @@ IoResult Connection::peek_bytes(std::span<std::byte> room) {
     return net::peek(descriptor(), room);
 }
 
+// The reader has seen the last of its peer's bytes that count. on_close runs with the descriptor
+// open, and may ask for more.
+void Connection::end_of_input(Ending ending) {
+    input_over_.store(true);
+    shutdown(ending);
+}
+
 // A read brought no bytes: nothing there now, or the end.
 Connection::Got Connection::no_bytes(ReadMode& mode, const IoResult& result) {
     if (result.status == IoResult::Status::would_block) {
@@ -102,7 +109,7 @@ Connection::Got Connection::no_bytes(ReadMode& mode, const IoResult& result) {
         mode.error = 0;
         NOPOLL_CONN_LOG(*this, NOPOLL_LEVEL_DEBUG, "the peer ended the stream%s",
                         decoder_.between_frames() ? "" : " inside a frame");
-        shutdown();
+        end_of_input(Ending::abrupt);
         return Got::ended;
     }
     const bool lost = result.error == EBADF || result.error == ENOTSOCK;
@@ -114,7 +121,7 @@ Connection::Got Connection::no_bytes(ReadMode& mode, const IoResult& result) {
                         result.error != 0 ? ::strerror(result.error) : "TLS error",
                         tls_errors.empty() ? "" : ": ", tls_errors.c_str());
     }
-    shutdown(lost ? Ending::descriptor_lost : Ending::abrupt);
+    end_of_input(lost ? Ending::descriptor_lost : Ending::abrupt);
     return Got::ended;
 }
 
@@ -128,6 +135,7 @@ Connection::Got Connection::classify(ReadMode& mode, FrameDecoder::State state) 
     case FrameDecoder::State::failed: {
         mode.error = 0;
         const protocol::Violation violation = decoder_.violation();
+        input_over_.store(true);
         fail(protocol::close_code_of(violation), protocol::describe(violation));
         return Got::ended;
     }
@@ -151,6 +159,10 @@ Connection::Got Connection::advance(ReadMode& mode) {
     for (;;) {
         if (!is_ok()) {
             mode.error = EBADF;
+            return Got::ended;
+        }
+        if (input_over_.load()) {
+            mode.error = 0;
             return Got::ended;
         }
         if (decoder_.state() != FrameDecoder::State::need_more)
@@ -294,7 +306,7 @@ void Connection::handle_close_frame(std::span<const std::byte> body) {
     else
         NOPOLL_CONN_LOG(*this, NOPOLL_LEVEL_DEBUG, "closed by the peer with code %d",
                         static_cast<int>(close.code));
-    shutdown(Ending::answered);
+    end_of_input(Ending::answered);
 }
 
 // --- what the loop read ahead ------------------------------------------------------------------
@@ -330,9 +342,9 @@ std::size_t Connection::buffered_payload() const {
 
 // Tells the loop whether to come back without waiting for the socket.
 void Connection::note_input_state() {
-    const bool at_hand =
-        is_ok() && (handshake_abandoned_ ||
-                    (is_open() && (buffered_frame_complete() || decrypted_bytes() > 0)));
+    const bool at_hand = is_ok() && !input_over_.load() &&
+                         (handshake_abandoned_ ||
+                          (is_open() && (buffered_frame_complete() || decrypted_bytes() > 0)));
     if (input_at_hand_.exchange(at_hand) != at_hand && at_hand) context_.changed();
 }
 
@@ -357,7 +369,7 @@ MessageResult Connection::get_message() {
 // What was being read cannot be put back together: RFC or not, the connection is over.
 void Connection::out_of_memory() {
     NOPOLL_CONN_LOG(*this, NOPOLL_LEVEL_CRITICAL, "out of memory while reading");
-    shutdown();
+    end_of_input(Ending::abrupt);
 }
 
 // What a direct call does for bytes that are still to be written: one attempt.
@@ -459,7 +471,7 @@ CallResult Connection::read(std::span<char> buffer, bool block, long timeout_ms)
         direct_reader_ = true;
     else
         finish_batch();
-    if (!block) return read_once(buffer);
+    if (!block || is_listener()) return read_once(buffer);
 
     const net::Deadline deadline =
         timeout_ms > 0
@@ -469,7 +481,7 @@ CallResult Connection::read(std::span<char> buffer, bool block, long timeout_ms)
     for (;;) {
         const CallResult got = read_once(buffer.subspan(filled));
         if (got.value > 0) filled += static_cast<std::size_t>(got.value);
-        if (filled == buffer.size() || (got.value <= 0 && !is_ok())) break;
+        if (filled == buffer.size() || (got.value <= 0 && (!is_ok() || input_over_.load()))) break;
         if (got.value > 0) continue;
         if (in_own_handshake_handler() || is_listener() || deadline.passed()) break;
         // errno tells "control frame" from "nothing": both come back here.
@@ -483,7 +495,7 @@ int Connection::read_pending() {
     const ConnectionPin pin(*this);
     std::size_t total = held_bytes_.load();
     const ReaderClaim claim(*this);
-    if (claim && is_open()) total += decrypted_bytes() + buffered_payload();
+    if (claim && is_open() && !input_over_.load()) total += decrypted_bytes() + buffered_payload();
     return static_cast<int>(std::min<std::size_t>(total, std::numeric_limits<int>::max()));
 }
 

@@ -32,9 +32,9 @@ using protocol::FrameHeader;
 using protocol::MaskingKey;
 using protocol::Opcode;
 
-// Frames up to this size are put together on the stack where they have to be copied at all.
 // How soon a send that waits sees that a loop runs again.
 constexpr std::int64_t kLoopLookUs = 20'000;
+// Frames up to this size are put together on the stack where they have to be copied at all.
 constexpr std::size_t kStackFrame = 16 * 1024;
 // One TLS record.
 constexpr std::size_t kTlsRecord = 16 * 1024;

@@ -128,10 +128,14 @@ int wait_engine_set(noPollCtx* /*ctx*/, noPollPtr set) {
 }
 
 nopoll_bool add_to_engine_set(int fd, noPollCtx* ctx, noPollConn* /*conn*/, noPollPtr set) {
-    // Wild numbers are refused as by the select engine.
-    if (set != nullptr && loop::is_selectable(fd) &&
-        engine_set(set)->engine->watch(fd, {true, false}))
-        return nopoll_true;
+    try {
+        // Wild numbers are refused as by the select engine.
+        if (set != nullptr && loop::is_selectable(fd) &&
+            engine_set(set)->engine->watch(fd, {true, false}))
+            return nopoll_true;
+    } catch (const std::bad_alloc&) {
+        // Refused: the callers of an engine's handlers are C programs.
+    }
     NOPOLL_LOG(ctx, NOPOLL_LEVEL_CRITICAL, "descriptor %d cannot be added to the engine", fd);
     return nopoll_false;
 }

@@ -21,7 +21,7 @@ int to_c(const CallResult& result) {
 
 template <class Call>
 int guarded(noPollConn* conn, const char* buffer, int size, Call call) {
-    if (conn == nullptr || buffer == nullptr || size < 0) return -1;
+    if (conn == nullptr || buffer == nullptr || size < 0) return to_c({-1, EINVAL});
     Connection& connection = Connection::from(*conn);
     const ConnectionPin pin(connection);
     return to_c(call(connection));

@@ -326,7 +326,7 @@ void LoopRunner::run_timers() {
     for (Connection* const connection : late) {
         NOPOLL_CONN_LOG(*connection, NOPOLL_LEVEL_WARNING,
                         "opening handshake with %s not over in time", connection->host);
-        connection->shutdown();
+        shut_down(*connection);
     }
     for (const int fd : lingering)
         serve_lingering(fd);

@@ -84,6 +84,7 @@ private:
     [[nodiscard]] bool watch_slot(std::size_t slot, Connection& connection, std::int64_t now_us);
     bool lost_to_newer(std::size_t slot, Connection& connection, Leavers& leavers);
     void end_lost(const PinnedConnections& lost);
+    static void shut_down(Connection& connection, Ending ending = Ending::abrupt);
     void note_timer(std::int64_t at_us);
     void unwatch_slot(std::size_t slot);
     void sync_lingering();

@@ -48,7 +48,7 @@ void LoopRunner::sync() {
         for (Connection* const connection : leavers.refused) {
             NOPOLL_CONN_LOG(*connection, NOPOLL_LEVEL_WARNING, "descriptor %d cannot be watched",
                             connection->descriptor());
-            connection->shutdown();
+            shut_down(*connection);
             context_.unregister_connection(*connection);
         }
     }
@@ -213,11 +213,24 @@ void LoopRunner::drop_lost_descriptors() {
     end_lost(lost);
 }
 
+// Outside its turn. on_close sees one more reference, as every handler that a loop runs.
+void LoopRunner::shut_down(Connection& connection, Ending ending) {
+    struct HandlersReference {
+        Connection& connection;
+        bool held;
+        ~HandlersReference() {
+            if (held) connection.transient_unref();
+        }
+    };
+    const HandlersReference reference{connection, connection.transient_ref()};
+    connection.shutdown(ending);
+}
+
 void LoopRunner::end_lost(const PinnedConnections& lost) {
     for (Connection* const connection : lost) {
         NOPOLL_CONN_LOG(*connection, NOPOLL_LEVEL_WARNING,
                         "descriptor %d was closed by somebody else", connection->descriptor());
-        connection->shutdown(Ending::descriptor_lost);
+        shut_down(*connection, Ending::descriptor_lost);
         context_.unregister_connection(*connection);
     }
 }

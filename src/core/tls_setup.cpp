@@ -59,8 +59,10 @@ ContextChoice choose_context(Context& context, Connection& connection, Options* 
         return choice;
     }
     choice.creators = true;
-    choice.context.reset(static_cast<SSL_CTX*>(
-        creator.call(&context, &connection, options, settings.client ? 1 : 0, creator.data)));
+    const noPollPtr made = connection.inside_handshake_handler([&] {
+        return creator.call(&context, &connection, options, settings.client ? 1 : 0, creator.data);
+    });
+    choice.context.reset(static_cast<SSL_CTX*>(made));
     if (!choice.context)
         choice.fault = "the program's context creator gave none";
     else if (!net::apply_tls_settings(choice.context.get(), settings, choice.fault))

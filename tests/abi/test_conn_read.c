@@ -13,10 +13,18 @@ static void arguments(void** state) {
     char buffer[4] = "abc";
     (void)state;
     raw_open(&peer, RAW_ACCEPTED);
+    errno = NOPOLL_EWOULDBLOCK; /* of an earlier call: there is nothing to wait for */
     assert_int_equal(nopoll_conn_read(NULL, buffer, 3, NOW), -1);
+    assert_int_equal(errno, EINVAL);
+    errno = NOPOLL_EWOULDBLOCK;
     assert_int_equal(nopoll_conn_read(peer.conn, NULL, 3, NOW), -1);
+    assert_int_equal(errno, EINVAL);
+    errno = NOPOLL_EWOULDBLOCK;
     assert_int_equal(nopoll_conn_read(peer.conn, buffer, 0, NOW), -1);
+    assert_int_equal(errno, EINVAL);
+    errno = NOPOLL_EWOULDBLOCK;
     assert_int_equal(nopoll_conn_read(peer.conn, buffer, -1, NOW), -1);
+    assert_int_equal(errno, EINVAL);
     assert_memory_equal(buffer, "abc", 4); /* untouched */
     assert_int_equal(nopoll_conn_read_pending(NULL), 0);
     /* The octets asked for are cleared first, and not one more. */

@@ -19,6 +19,11 @@ static void null_is_never_ready(void** state) {
     assert_null(nopoll_conn_get_msg(NULL));
 }
 
+static void count_close(noPollCtx* ctx, noPollConn* conn, noPollPtr data) {
+    (void)ctx, (void)conn;
+    ++*(int*)data;
+}
+
 static void listeners_are_left_alone(void** state) {
     (void)state;
     char buffer[4];
@@ -27,11 +32,14 @@ static void listeners_are_left_alone(void** state) {
     noPollConn* const listener = nopoll_listener_new(ctx, "127.0.0.1", "0");
     const int fd = test_connect(test_port_of(nopoll_conn_socket(listener)));
     const long start = test_now_ms();
+    nopoll_conn_set_on_close(listener, count_close, &closes);
     assert_int_equal(nopoll_conn_is_ready(listener), 0);
     assert_int_equal(nopoll_conn_wait_until_connection_ready(listener, 5), 0);
     nopoll_conn_complete_handshake(listener);
     assert_null(nopoll_conn_get_msg(listener));
     assert_int_equal(nopoll_conn_read(listener, buffer, 4, nopoll_false, 0), -1);
+    assert_int_equal(nopoll_conn_read(listener, buffer, 4, nopoll_true, 0), -1);
+    assert_int_equal(errno, EBADF);
     assert_true(test_now_ms() - start < 1000);
     assert_int_equal(nopoll_conn_is_ok(listener), 1);
     assert_int_equal(closes, 0);
@@ -39,6 +47,7 @@ static void listeners_are_left_alone(void** state) {
     assert_non_null(conn);
     nopoll_conn_close(conn);
     nopoll_conn_close(listener);
+    assert_int_equal(closes, 1);
     nopoll_ctx_unref(ctx);
     close(fd);
 }

@@ -297,6 +297,61 @@ static void close_in_parts(enum raw_side side) {
 }
 
 /* Who has sent a Close frame does not send another. */
+/* The connection is open yet, and more bytes of the peer are there; they are nobody's. */
+static void read_in_on_close(noPollCtx* ctx, noPollConn* conn, noPollPtr data) {
+    char buffer[8];
+    const long start = test_now_ms();
+    ++*(int*)data;
+    assert_true(nopoll_conn_is_ok(conn));
+    errno = NOPOLL_EWOULDBLOCK;
+    assert_null(nopoll_conn_get_msg(conn));
+    assert_int_equal(errno, 0);
+    errno = NOPOLL_EWOULDBLOCK;
+    assert_int_equal(nopoll_conn_read(conn, buffer, 8, nopoll_false, 0), -1);
+    assert_int_equal(errno, 0);
+    assert_int_equal(nopoll_conn_read(conn, buffer, 8, nopoll_true, 0), 0);
+    assert_true(test_now_ms() - start < TEST_LIMIT_MS);
+    assert_int_equal(nopoll_conn_read_pending(conn), 0);
+    assert_int_equal(nopoll_loop_wait(ctx, 20000), -3);
+}
+
+static void nothing_is_read_behind_the_end(enum raw_side side) {
+    enum { BEHIND_CLOSE, BEHIND_VIOLATION, BEHIND_STREAM, WAYS };
+    int way;
+    for (way = 0; way < 2 * WAYS; way++) {
+        struct raw_peer peer;
+        unsigned char bytes[64];
+        size_t size = 0;
+        int closes = 0;
+        int messages = 0;
+        raw_open(&peer, side);
+        nopoll_conn_set_on_close(peer.conn, read_in_on_close, &closes);
+        nopoll_ctx_set_on_msg(peer.ctx, no_message, &messages);
+        if (way % WAYS == BEHIND_CLOSE)
+            size = raw_frame(&peer, bytes, RAW_CLOSE, raw_close_body(1000), 2);
+        if (way % WAYS == BEHIND_VIOLATION) size = raw_frame(&peer, bytes, RAW_LAST, "x", 1);
+        if (way % WAYS != BEHIND_STREAM)
+            size += raw_frame(&peer, bytes + size, RAW_TEXT, "behind", 6);
+        else
+            shutdown(peer.fd, SHUT_WR);
+        test_send_all(peer.fd, bytes, size);
+        raw_wait_arrived(&peer, (int)size);
+        assert_true(test_readable(nopoll_conn_socket(peer.conn), TEST_LIMIT_MS));
+        if (way >= WAYS)
+            SERVE_UNTIL(peer.ctx, !nopoll_conn_is_ok(peer.conn));
+        else
+            assert_null(nopoll_conn_get_msg(peer.conn));
+        assert_int_equal(closes, 1);
+        assert_int_equal(messages, 0);
+        assert_false(nopoll_conn_is_ok(peer.conn));
+        if (way % WAYS == BEHIND_STREAM)
+            RAW_EXPECT_END(&peer);
+        else
+            RAW_EXPECT_CLOSE(&peer, way % WAYS == BEHIND_CLOSE ? 1000 : 1002);
+        raw_close(&peer);
+    }
+}
+
 static void no_second_close(enum raw_side side) {
     struct raw_peer peer;
     raw_open(&peer, side);
@@ -331,6 +386,7 @@ RAW_BOTH_SIDES(pongs_do_not_pile_up)
 RAW_BOTH_SIDES(pongs_are_ignored)
 RAW_BOTH_SIDES(closes_are_answered)
 RAW_BOTH_SIDES(close_in_parts)
+RAW_BOTH_SIDES(nothing_is_read_behind_the_end)
 RAW_BOTH_SIDES(no_second_close)
 RAW_BOTH_SIDES(answer_survives_unread_input)
 
@@ -344,6 +400,7 @@ int main(void) {
         RAW_BOTH_TESTS(pongs_are_ignored),
         RAW_BOTH_TESTS(closes_are_answered),
         RAW_BOTH_TESTS(close_in_parts),
+        RAW_BOTH_TESTS(nothing_is_read_behind_the_end),
         RAW_BOTH_TESTS(no_second_close),
         RAW_BOTH_TESTS(answer_survives_unread_input),
     };

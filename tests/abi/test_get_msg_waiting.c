@@ -19,6 +19,10 @@
 
 static void errno_of_each_reason(enum raw_side side) {
     struct raw_peer peer;
+    errno = NOPOLL_EWOULDBLOCK;
+    assert_null(nopoll_conn_get_msg(NULL));
+    assert_int_equal(errno, EBADF); /* no connection */
+
     raw_open(&peer, side);
     EXPECT_NOTHING(peer.conn);
     test_send_all(peer.fd, "\x81", 1);

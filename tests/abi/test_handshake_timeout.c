@@ -15,6 +15,8 @@ static void count_close(noPollCtx* ctx, noPollConn* conn, noPollPtr data) {
     (void)ctx;
     (void)data;
     assert_int_equal(nopoll_conn_is_ok(conn), 1);
+    /* The registry's, and that of every handler in a loop or a walk. */
+    assert_int_equal(nopoll_conn_ref_count(conn), 2);
     closes++;
 }
 

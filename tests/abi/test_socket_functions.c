@@ -160,7 +160,9 @@ static void raw_bytes_go_past_the_frames(void** state) {
     errno = 0;
     assert_int_equal(nopoll_conn_default_receive(scene.conn, buffer, 3), -1);
     assert_int_equal(errno, EBADF);
+    errno = NOPOLL_EWOULDBLOCK; /* of an earlier call */
     assert_int_equal(nopoll_conn_default_send(NULL, buffer, 3), -1);
+    assert_int_equal(errno, EINVAL);
     assert_int_equal(nopoll_conn_default_receive(NULL, buffer, 3), -1);
     assert_int_equal(nopoll_conn_tls_send(NULL, buffer, 3), -1);
     assert_int_equal(nopoll_conn_tls_receive(NULL, buffer, 3), -1);

@@ -6,6 +6,7 @@
 #include <nopoll.h>
 #include <nopoll_private.h>
 
+#include <errno.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -244,15 +245,35 @@ static void pairs_from_many_threads(void** state) {
     assert_true(locked >= kThreads * kRounds * 2);
 }
 
+static void hook_destroy_rudely(noPollPtr mutex) {
+    hook_destroy(mutex);
+    errno = EDOM;
+}
+
+/* The options go with the call, and their mutex with them. */
+static void errno_is_not_the_hooks(void** state) {
+    (void)state;
+    noPollCtx* const ctx = nopoll_ctx_new();
+    noPollConnOpts* const opts = nopoll_conn_opts_new();
+    nopoll_conn_opts_set_interface(opts, "no-such-if0");
+    nopoll_thread_handlers(hook_create, hook_destroy_rudely, hook_lock, hook_unlock);
+    errno = 0;
+    assert_null(nopoll_conn_new_opts(ctx, opts, "127.0.0.1", "9", NULL, NULL, NULL, NULL));
+    assert_true(errno == ENODEV || errno == EPERM);
+    nopoll_ctx_unref(ctx);
+    assert_int_equal(faults, 0);
+}
+
 #define hook_test(name) cmocka_unit_test_setup_teardown(name, install, uninstall)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        hook_test(handlers_are_stored),  hook_test(wrappers_without_hooks),
-        hook_test(wrappers_with_hooks),  hook_test(messages_have_a_mutex),
-        hook_test(options_have_a_mutex), hook_test(contexts_have_a_mutex),
-        hook_test(hooks_come_too_late),  hook_test(a_hook_may_make_no_mutex),
-        hook_test(hooks_are_removed),    hook_test(pairs_from_many_threads),
+        hook_test(handlers_are_stored),    hook_test(wrappers_without_hooks),
+        hook_test(wrappers_with_hooks),    hook_test(messages_have_a_mutex),
+        hook_test(options_have_a_mutex),   hook_test(contexts_have_a_mutex),
+        hook_test(hooks_come_too_late),    hook_test(a_hook_may_make_no_mutex),
+        hook_test(hooks_are_removed),      hook_test(pairs_from_many_threads),
+        hook_test(errno_is_not_the_hooks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

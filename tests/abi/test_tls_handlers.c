@@ -147,6 +147,66 @@ static void post_check_of_a_listener(void** state) {
     listener_check(1, 1);
 }
 
+/* --- calls about the same connection from inside --- */
+
+static int creators;
+static int checks;
+
+/* All that goes on with a handshake, but for the one that is running. */
+static void ask_inside(noPollCtx* ctx, noPollConn* conn) {
+    char buffer[4];
+    assert_int_equal(nopoll_conn_is_ready(conn), 0);
+    nopoll_conn_complete_handshake(conn);
+    assert_int_equal(nopoll_conn_wait_until_connection_ready(conn, 60), 0);
+    errno = 0;
+    assert_null(nopoll_conn_get_msg(conn));
+    assert_int_equal(errno, NOPOLL_EWOULDBLOCK);
+    assert_int_equal(nopoll_conn_read(conn, buffer, 4, nopoll_false, 0), -1);
+    assert_int_equal(nopoll_conn_read(conn, buffer, 4, nopoll_true, 60000), 0);
+    assert_int_equal(nopoll_loop_wait(ctx, 1), -3);
+    assert_int_equal(nopoll_conn_is_ok(conn), 1);
+}
+
+static noPollPtr create_asking(noPollCtx* ctx, noPollConn* conn, noPollConnOpts* opts,
+                               nopoll_bool is_client, noPollPtr data) {
+    (void)opts, (void)is_client, (void)data;
+    assert_int_equal(++creators, 1);
+    /* What the peer has sent is no request: nobody may look at it yet. */
+    assert_true(test_readable(nopoll_conn_socket(conn), TEST_LIMIT_MS));
+    ask_inside(ctx, conn);
+    return SSL_CTX_new(TLS_server_method());
+}
+
+static nopoll_bool check_asking(noPollCtx* ctx, noPollConn* conn, noPollPtr ssl_ctx, noPollPtr ssl,
+                                noPollPtr data) {
+    (void)ssl_ctx, (void)ssl, (void)data;
+    assert_int_equal(++checks, 1);
+    ask_inside(ctx, conn);
+    return nopoll_true;
+}
+
+static void asking_inside_does_nothing(void** state) {
+    struct tls_client client;
+    noPollCtx* const ctx = nopoll_ctx_new();
+    noPollConn* const listener = tls_listener_with(ctx, "server");
+    noPollConn* conn = NULL;
+    (void)state;
+    creators = checks = 0;
+    nopoll_ctx_set_ssl_context_creator(ctx, create_asking, NULL);
+    nopoll_ctx_set_post_ssl_check(ctx, check_asking, NULL);
+    tls_client_open(&client, listener, "server.test");
+    tls_client_step(&client); /* its hello is on the way */
+    conn = nopoll_conn_accept(ctx, listener);
+    assert_non_null(conn);
+    assert_true(tls_client_upgrade(&client, ctx));
+    assert_int_equal(creators, 1);
+    assert_int_equal(checks, 1);
+    tls_client_close(&client);
+    LOOP_UNTIL(ctx, nopoll_ctx_conns(ctx) == 1);
+    nopoll_conn_close(listener);
+    nopoll_ctx_unref(ctx);
+}
+
 /* --- nopoll_conn_is_tls_on --- */
 
 static int on_in_accept;
@@ -191,6 +251,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(post_check_of_a_client),
         cmocka_unit_test(post_check_of_a_listener),
+        cmocka_unit_test(asking_inside_does_nothing),
         cmocka_unit_test(tls_on),
     };
     return cmocka_run_group_tests(tests, tls_certificates, tls_certificates_gone);

@@ -6,6 +6,7 @@
 #include "tls_echo.h"
 
 #include <netinet/tcp.h>
+#include <nopoll_private.h>
 
 static void echo_with(struct tls_echo* echo, noPollConnOpts* options) {
     memset(echo, 0, sizeof *echo);
@@ -311,6 +312,35 @@ static void port_sharing_without_certificate(void** state) {
     nopoll_ctx_unref(ctx);
 }
 
+/* What nopoll_conn_accept has completed is completed once more, in the middle of the handshakes:
+ * the TLS object stays the one that it was. */
+static void completed_twice(void** state) {
+    int tls;
+    (void)state;
+    for (tls = 0; tls <= 1; tls++) {
+        struct tls_client client;
+        noPollCtx* const ctx = nopoll_ctx_new();
+        noPollConn* const listener = tls_listener_with(ctx, "server");
+        noPollConn* conn = NULL;
+        SSL* ssl = NULL;
+        tls_client_open(&client, listener, "server.test");
+        conn = nopoll_conn_accept(ctx, listener);
+        assert_non_null(conn);
+        ssl = conn->ssl;
+        assert_true(tls_client_handshake(&client, ctx));
+        assert_int_equal(nopoll_conn_accept_complete(ctx, tls ? listener : NULL, conn,
+                                                     nopoll_conn_socket(conn), tls),
+                         1);
+        assert_ptr_equal(conn->ssl, ssl);
+        assert_int_equal(fcntl(nopoll_conn_socket(conn), F_GETFL) & O_NONBLOCK, O_NONBLOCK);
+        assert_true(tls_client_upgrade(&client, ctx));
+        tls_client_close(&client);
+        LOOP_UNTIL(ctx, nopoll_ctx_conns(ctx) == 1);
+        nopoll_conn_close(listener);
+        nopoll_ctx_unref(ctx);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(socket_is_used_as_it_is),
@@ -323,6 +353,7 @@ int main(void) {
         cmocka_unit_test(over_ipv6),
         cmocka_unit_test(port_sharing),
         cmocka_unit_test(port_sharing_without_certificate),
+        cmocka_unit_test(completed_twice),
     };
     return cmocka_run_group_tests(tests, tls_certificates, tls_certificates_gone);
 }

@@ -27,7 +27,14 @@ inline int failing_allocation = 0;
 [[gnu::noinline]] void operator delete(void* block, std::size_t) noexcept {
     std::free(block);
 }
-// A sanitizer's array forms would not come here by themselves.
+// A sanitizer's other forms would not come here by themselves.
+[[gnu::noinline]] void* operator new(std::size_t size, const std::nothrow_t&) noexcept {
+    try {
+        return operator new(size);
+    } catch (const std::bad_alloc&) {
+        return nullptr;
+    }
+}
 [[gnu::noinline]] void* operator new[](std::size_t size) {
     return operator new(size);
 }
