@@ -45,6 +45,7 @@ class Peer:
     # Of a peer that is the client: (name in the matrix, feature asked for, options of our server)
     extra: list = dataclasses.field(default_factory=lambda: [LIMIT])
     environment: dict = None
+    certificates: bool = False  # its client can show one, its server can ask for one
 
 
 def without(features, *names):
@@ -112,6 +113,36 @@ class Checks:
             fault = None
         self.world.results.add(row, "tls-bad", fault)
 
+    async def text(self, process):
+        """what the client PROCESS says to the feature text"""
+        async with process as client:
+            await client.rest()
+            return parse(client.lines).get("text", "no result")
+
+    async def certificates(self, row, clients):
+        """of the CLIENTS only the first shows a certificate of the right authority"""
+        good, *bad = [await self.text(client) for client in clients]
+        if good is None and None in bad:
+            good = "a client without the right certificate was taken"
+        self.world.results.add(row, "cli-cert", good)
+
+    async def shown_to_us(self, row):
+        async with self.world.nopoll_server("wss", "--client-ca", self.world.authority) as server:
+            port = await server.line("listening ")
+            await self.certificates(row, [Process(
+                [*self.client_command("127.0.0.1", port, "wss", ",".join(files)), "text"],
+                self.world.log, self.peer.environment) for files in (
+                    (self.world.authority, *self.world.certificate), (self.world.authority,),
+                    (self.world.authority, *self.world.strangers_certificate))])
+
+    async def shown_by_us(self, row):
+        async with self.server_process("127.0.0.1", "wss", self.world.authority) as server:
+            port = await server.line("listening ")
+            await self.certificates(row, [self.world.nopoll_client(
+                "127.0.0.1", port, "wss", *options, "text") for options in (
+                    ("--certificate", *self.world.certificate), (),
+                    ("--certificate", *self.world.strangers_certificate))])
+
     async def as_client(self, transport):
         """noPoll is the server"""
         row = (self.peer.name, "server", transport)
@@ -129,6 +160,8 @@ class Checks:
             if transport == "wss":
                 await self.refuses_stranger(row, port)
             await self.clean_exit(row, server)
+        if transport == "wss" and self.peer.certificates:
+            await self.shown_to_us(row)
         for name, feature, options in self.extras():
             await self.extra_run(row, name, feature, options)
 
@@ -147,11 +180,11 @@ class Checks:
             if status != 0:
                 self.world.results.add(row, name, "our server ended with status %s" % status)
 
-    def server_process(self, host, transport):
+    def server_process(self, host, transport, *clients_authority):
         family = {"::1": 10}.get(host, 2)
         tls = self.world.certificate if transport == "wss" else []
-        return Process([*self.peer.server, host, free_port(family), *tls], self.world.log,
-                       self.peer.environment)
+        return Process([*self.peer.server, host, free_port(family), *tls, *clients_authority],
+                       self.world.log, self.peer.environment)
 
     async def as_server(self, transport):
         """noPoll is the client"""
@@ -169,6 +202,8 @@ class Checks:
                 await self.closed_lines(row, "close-sent", server, CLOSE_SENT)
             if "codes-sent" in wanted:
                 await self.closed_lines(row, "codes-sent", server, *CODES_SENT)
+        if transport == "wss" and self.peer.certificates:
+            await self.shown_by_us(row)
         if self.peer.ipv6 and has_ipv6():
             async with self.server_process("::1", transport) as server:
                 port = await server.line("listening ")

@@ -4,12 +4,14 @@
 
 FEATURES = ["text", "binary", "sizes", "16MiB", "frag-sent", "frag-rcvd", "ping-sent", "ping-rcvd",
             "close-sent", "close-rcvd", "codes-sent", "codes-rcvd", "subproto", "headers",
-            "refused", "origin", "limit", "push", "many", "ipv6", "tls-bad", "exit"]
+            "refused", "origin", "limit", "push", "news", "many", "ipv6", "tls-bad", "cli-cert",
+            "exit"]
 SHORT = {"frag-sent": "frag\nsent", "frag-rcvd": "frag\nrcvd", "ping-sent": "ping\nsent",
          "ping-rcvd": "ping\nrcvd", "close-sent": "close\nsent", "close-rcvd": "close\nrcvd",
          "codes-sent": "codes\nsent", "codes-rcvd": "codes\nrcvd",
          "subproto": "sub-\nproto", "headers": "head-\ners", "refused": "re-\nfused",
-         "tls-bad": "tls\nbad", "binary": "bin-\nary", "origin": "ori-\ngin"}
+         "tls-bad": "tls\nbad", "cli-cert": "cli-\ncert", "binary": "bin-\nary",
+         "origin": "ori-\ngin"}
 
 
 class Results:

@@ -11,8 +11,9 @@ from .process import run as run_command
 
 async def websockets(world):
     engines = [(engine, "many", ["--strict", "--engine", engine]) for engine in ("poll", "epoll")]
-    return world.python_peer("websockets", "websockets_peer.py", server_features=ALL_CODES, extra=[
-        LIMIT, ("origin", "origin", ["--need-origin"]), *engines])
+    return world.python_peer("websockets", "websockets_peer.py", certificates=True,
+                             server_features=ALL_CODES + ["news"], extra=[
+                                 LIMIT, ("origin", "origin", ["--need-origin"]), *engines])
 
 
 async def nginx(world):
@@ -27,12 +28,14 @@ async def aiohttp(world):
     # It cannot send fragments.
     return world.python_peer("aiohttp", "aiohttp_peer.py",
                              client_features=without(CLIENT_FEATURES, "frag-rcvd"),
-                             server_features=without(ALL_CODES, "frag-rcvd"))
+                             server_features=without(ALL_CODES, "frag-rcvd") + ["news"],
+                             certificates=True)
 
 
 async def autobahn(world):
-    return world.python_peer("autobahn", "autobahn_peer.py", extra=[
-        LIMIT, ("origin", "origin", ["--need-origin"])])
+    return world.python_peer("autobahn", "autobahn_peer.py", certificates=True,
+                             server_features=SERVER_FEATURES + ["news"], extra=[
+                                 LIMIT, ("origin", "origin", ["--need-origin"])])
 
 
 async def node_ws(world):

@@ -261,8 +261,28 @@ async def serve_pinged(peer):
     await peer.recv()
     await peer.send("ping " + peer.pinged.decode())
 
+
+_waiting = set()
+
+
+async def serve_waiting(peer):
+    _waiting.add(peer)
+    try:
+        await peer.send("noted")
+        await peer.recv()
+    finally:
+        _waiting.discard(peer)
+
+
+async def serve_news(peer):
+    news = await peer.recv()
+    for one in list(_waiting):
+        await one.send(news)
+
+
 PATHS = {"/echo": serve_echo, "/fragments": serve_fragments, "/close": serve_close,
-         "/info": serve_info, "/push": serve_push, "/ping": serve_ping, "/pinged": serve_pinged}
+         "/info": serve_info, "/push": serve_push, "/ping": serve_ping, "/pinged": serve_pinged,
+         "/waiting": serve_waiting, "/news": serve_news}
 
 
 def path_is_known(url):
@@ -287,19 +307,29 @@ def url(host, port, tls, path=""):
 
 
 def client_tls(authority):
-    return None if authority == "-" else ssl.create_default_context(cafile=authority)
+    authority, *own = authority.split(",")
+    if authority == "-":
+        return None
+    tls = ssl.create_default_context(cafile=authority)
+    if own:
+        tls.load_cert_chain(*own)
+    return tls
 
 
 def server_tls(files):
     if not files:
         return None
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    tls.load_cert_chain(*files)
+    tls.load_cert_chain(*files[:2])
+    for authority in files[2:]:
+        tls.load_verify_locations(authority)
+        tls.verify_mode = ssl.CERT_REQUIRED
     return tls
 
 
 def main(client, server):
-    """PROGRAM client HOST PORT AUTHORITY FEATURE... or server HOST PORT [CERTIFICATE KEY].
+    """PROGRAM client HOST PORT AUTHORITY[,CERTIFICATE,KEY] FEATURE...
+    or PROGRAM server HOST PORT [CERTIFICATE KEY [AUTHORITY of the clients]].
 
     client(host, port, tls) gives the connect of Checks; server(host, port, tls) an async context
     that serves while it is entered.

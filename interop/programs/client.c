@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  * The noPoll half of the interop tests when it is the client:
  *
- *     client HOST PORT [--ca FILE --stranger FILE] [--6] [--connections N] FEATURE...
+ *     client HOST PORT [--ca FILE --stranger FILE] [--certificate FILE KEY] [--6]
+ *            [--connections N] FEATURE...
  *
  * The server offers the paths described in interop/README.md. For each feature a line "ok FEATURE"
  * or "fail FEATURE: what was wrong" is printed. "sent" and "rcvd" are meant from this side.
@@ -351,6 +352,7 @@ static const struct {
                 {"headers", check_headers},
                 {"refused", check_refused},
                 {"push", check_push},
+                {"news", check_news},
                 {"many", check_many},
                 {"reconnect", check_reconnect},
                 {"ipv6", check_text},
@@ -387,6 +389,9 @@ int main(int argc, char** argv) {
             server.ca = argv[++index];
         } else if (strcmp(argv[index], "--stranger") == 0 && has_value) {
             server.stranger = argv[++index];
+        } else if (strcmp(argv[index], "--certificate") == 0 && index + 2 < argc) {
+            server.certificate = argv[++index];
+            server.key = argv[++index];
         } else if (strcmp(argv[index], "--connections") == 0 && has_value) {
             server.connections = atol(argv[++index]);
         } else if (!run(&server, argv[index])) {

@@ -11,7 +11,8 @@
 
 typedef struct {
     const char *host, *port;
-    const char *ca, *stranger; /* with ca: TLS; stranger has signed nothing of the server's */
+    const char *ca, *stranger;     /* with ca: TLS; stranger has signed nothing of the server's */
+    const char *certificate, *key; /* of this client, for servers that want to see one */
     int ipv6;
     long connections; /* for "many" */
 } Server;
@@ -43,6 +44,7 @@ int next_is_text(noPollConn* conn, const char* text);
 int send_message(noPollConn* conn, noPollOpCode opcode, const char* data, long size);
 
 const char* check_many(const Server* server);
+const char* check_news(const Server* server);
 const char* check_push(const Server* server);
 const char* check_reconnect(const Server* server);
 

@@ -24,7 +24,7 @@ noPollConn* begin_connection(noPollCtx* ctx, const Server* server, const Request
     if (!ca)
         return nopoll_conn_new_opts(ctx, opts, server->host, server->port, request->name,
                                     request->path, request->protocols, request->origin);
-    nopoll_conn_opts_set_ssl_certs(opts, NULL, NULL, NULL, ca);
+    nopoll_conn_opts_set_ssl_certs(opts, server->certificate, server->key, NULL, ca);
     nopoll_conn_opts_ssl_peer_verify(opts, nopoll_true);
     if (server->ipv6)
         return nopoll_conn_tls_new6(ctx, opts, server->host, server->port, request->name,

@@ -12,6 +12,7 @@
 typedef struct {
     noPollCtx* ctx;
     long wanted, right, wrong;
+    const char* text; /* that is right, for told_msg */
 } Tally;
 
 static void count(Tally* tally, int right) {
@@ -39,28 +40,78 @@ static void many_msg(noPollCtx* ctx, noPollConn* conn, noPollMsg* msg, noPollPtr
     count(tally, text_is(msg, text));
 }
 
+static noPollConn** begin_all(Tally* tally, const Server* server, const Request* request) {
+    noPollConn** conns = calloc((size_t)tally->wanted, sizeof(noPollConn*));
+    long index;
+
+    for (index = 0; index < tally->wanted; index++)
+        conns[index] = begin_connection(tally->ctx, server, request);
+    return conns;
+}
+
+/* All are still there, or that is wrong. */
+static void end_all(Tally* tally, noPollConn** conns) {
+    long index;
+
+    for (index = 0; index < tally->wanted; index++)
+        if (!nopoll_conn_is_ok(conns[index])) tally->wrong++;
+    for (index = 0; index < tally->wanted; index++)
+        nopoll_conn_close(conns[index]);
+    free(conns);
+    nopoll_ctx_unref(tally->ctx);
+}
+
 const char* check_many(const Server* server) {
     static char fault[80];
     const Request request = {.path = "/echo?many"};
-    Tally tally = {nopoll_ctx_new(), server->connections, 0, 0};
-    noPollConn** conns = calloc((size_t)server->connections, sizeof(noPollConn*));
-    long index;
+    Tally tally = {nopoll_ctx_new(), server->connections, 0, 0, NULL};
+    noPollConn** conns;
 
     nopoll_ctx_set_on_ready(tally.ctx, many_ready, NULL);
     nopoll_ctx_set_on_msg(tally.ctx, many_msg, &tally);
-    for (index = 0; index < server->connections; index++)
-        conns[index] = begin_connection(tally.ctx, server, &request);
+    conns = begin_all(&tally, server, &request);
     nopoll_loop_wait(tally.ctx, WAIT_US);
-    for (index = 0; index < server->connections; index++)
-        if (!nopoll_conn_is_ok(conns[index])) tally.wrong++;
-    for (index = 0; index < server->connections; index++)
-        nopoll_conn_close(conns[index]);
-    free(conns);
-    nopoll_ctx_unref(tally.ctx);
+    end_all(&tally, conns);
     if (tally.right == tally.wanted && tally.wrong == 0) return NULL;
     snprintf(fault, sizeof(fault), "of %ld connections %ld went well, %ld wrong", tally.wanted,
              tally.right, tally.wrong);
     return fault;
+}
+
+static void told_msg(noPollCtx* ctx, noPollConn* conn, noPollMsg* msg, noPollPtr data) {
+    Tally* tally = data;
+
+    count(tally, text_is(msg, tally->text));
+}
+
+/* Connections that send nothing, to which the server pushes when another one has sent. */
+const char* check_news(const Server* server) {
+    static char fault[80];
+    const Request waiting = {.path = "/waiting"}, news = {.path = "/news"};
+    Tally tally = {nopoll_ctx_new(), server->connections, 0, 0, "noted"};
+    noPollCtx* ctx = nopoll_ctx_new();
+    noPollConn *teller, **conns;
+
+    *fault = 0;
+    nopoll_ctx_set_on_msg(tally.ctx, told_msg, &tally);
+    conns = begin_all(&tally, server, &waiting);
+    nopoll_loop_wait(tally.ctx, WAIT_US);
+    if (tally.right != tally.wanted)
+        snprintf(fault, sizeof(fault), "the server has noted %ld of %ld", tally.right,
+                 tally.wanted);
+    tally.right = 0;
+    tally.text = "there are news";
+    teller = open_connection(ctx, server, &news);
+    if (!*fault && (!teller || nopoll_conn_send_text(teller, tally.text, -1) <= 0))
+        snprintf(fault, sizeof(fault), "the news could not be told");
+    if (!*fault) nopoll_loop_wait(tally.ctx, WAIT_US);
+    nopoll_conn_close(teller);
+    nopoll_ctx_unref(ctx);
+    end_all(&tally, conns);
+    if (!*fault && (tally.right != tally.wanted || tally.wrong))
+        snprintf(fault, sizeof(fault), "of %ld connections %ld got the news, %ld wrong",
+                 tally.wanted, tally.right, tally.wrong);
+    return *fault ? fault : NULL;
 }
 
 static void push_msg(noPollCtx* ctx, noPollConn* conn, noPollMsg* msg, noPollPtr data) {
@@ -81,7 +132,7 @@ static void push_msg(noPollCtx* ctx, noPollConn* conn, noPollMsg* msg, noPollPtr
 
 const char* check_push(const Server* server) {
     const Request request = {.path = "/push"};
-    Tally tally = {nopoll_ctx_new(), 4, 0, 0};
+    Tally tally = {nopoll_ctx_new(), 4, 0, 0, NULL};
     noPollConn* conn;
     const char* fault = NULL;
 
