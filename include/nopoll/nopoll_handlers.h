@@ -138,8 +138,9 @@ typedef void (*noPollOnMessageHandler)(noPollCtx* ctx, noPollConn* conn, noPollM
  *
  * The socket is still open and nopoll_conn_is_ok() is true: sending works unless a Close frame has
  * gone out. Nothing more is read where the peer has ended the connection or has broken the rules:
- * nopoll_conn_get_msg() is NULL then. Close status and reason are final. A handler that calls nopoll_conn_set_socket (conn,
- * NOPOLL_INVALID_SOCKET) takes the descriptor over: it is not closed then.
+ * nopoll_conn_get_msg() is NULL then. Close status and reason are final. A handler that calls
+ * nopoll_conn_set_socket (conn, NOPOLL_INVALID_SOCKET) takes the descriptor over: it is not closed
+ * then.
  *
  * nopoll_conn_shutdown() in here does nothing; nopoll_conn_close() gives up the reference only.
  */
