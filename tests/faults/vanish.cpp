@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: MIT
 // Peers that vanish after every single byte of a conversation, in three ways: FIN, reset, silence.
-// Servers (plain and TLS) and clients, on every wait engine; between the attacks and after them
-// others are served, and nothing is left over.
+// Servers and clients, on every wait engine, and over TLS, where handshake and records are cut too
+// (every few bytes, as a handshake takes its time); between the attacks and after them others are
+// served, and nothing is left over.
 #include <openssl/evp.h>
-#include <openssl/ssl.h>
 #include <sys/socket.h>
 
 #include <cstdio>
+#include <functional>
 #include <memory>
+#include <thread>
 #include <vector>
 
+#include "faults/cut_tls.hpp"
 #include "faults/raw_peer.hpp"
 #include "stress/certificate.hpp"
 
@@ -17,6 +20,13 @@ namespace nopoll::faults {
 namespace {
 
 using stress::now_us;
+
+// Bytes from one end to the next; a handshake each.
+#if defined(__SANITIZE_THREAD__)
+constexpr std::size_t kTlsStep = 13;
+#else
+constexpr std::size_t kTlsStep = 3;
+#endif
 
 struct Figures {
     long peers = 0;
@@ -38,16 +48,26 @@ std::string conversation() {
     return bytes;
 }
 
-void attack_server(const EchoServer::Settings& settings, std::string_view bytes, std::size_t step,
+// Says the first `count` bytes of it; true when that was all.
+using Speech = std::function<bool(const RawSocket& peer, std::size_t count)>;
+
+bool speak_plainly(const RawSocket& peer, std::size_t count) {
+    static const std::string bytes = conversation();
+    REQUIRE(peer.send(std::string_view(bytes).substr(0, count)));
+    return count >= bytes.size();
+}
+
+void attack_server(const EchoServer::Settings& settings, const Speech& speak, std::size_t step,
                    Figures& figures) {
     EchoServer server(settings);
     std::vector<RawSocket> silent;
     std::unique_ptr<RawSocket> good;
     if (!settings.tls) good = std::make_unique<RawSocket>(open_client(server.port()));
-    for (std::size_t count = 0; count <= bytes.size(); count += step) {
+    bool all_said = false;
+    for (std::size_t count = 0; !all_said; count += step) {
         for (const Leave way : kAllWays) {
             RawSocket peer = RawSocket::connect(server.port());
-            REQUIRE(peer.send(bytes.substr(0, count)));
+            all_said = speak(peer, count);
             peer.leave(way);
             if (way == Leave::silence) silent.push_back(std::move(peer));
             ++figures.peers;
@@ -63,20 +83,6 @@ void attack_server(const EchoServer::Settings& settings, std::string_view bytes,
     const bool ended = eventually([&] { return server.connections() == (good ? 1 : 0); });
     REQUIRE(ended);
     if (good) good->leave(Leave::fin);
-}
-
-// The first flight of a TLS client.
-std::string client_hello() {
-    const std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> tls(SSL_CTX_new(TLS_client_method()),
-                                                                SSL_CTX_free);
-    const std::unique_ptr<SSL, decltype(&SSL_free)> ssl(SSL_new(tls.get()), SSL_free);
-    BIO* const out = BIO_new(BIO_s_mem());
-    SSL_set_bio(ssl.get(), BIO_new(BIO_s_mem()), out);
-    (void)SSL_connect(ssl.get());
-    char* data = nullptr;
-    const long size = BIO_get_mem_data(out, &data);
-    REQUIRE(size > 100);
-    return {data, static_cast<std::size_t>(size)};
 }
 
 // --- clients of the library ---------------------------------------------------------------------
@@ -123,22 +129,43 @@ void drive_client(noPollCtx* ctx, noPollConn* conn, bool looped, bool until_over
     }
 }
 
+// Where clients of the library connect to.
+class Door {
+public:
+    Door() : listening_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+        REQUIRE(::listen(listening_.get(), 16) == 0);
+        sockaddr_storage address{};
+        socklen_t size = sizeof address;
+        REQUIRE(::getsockname(listening_.get(), reinterpret_cast<sockaddr*>(&address), &size) == 0);
+        const auto* const raw = reinterpret_cast<const unsigned char*>(&address);
+        port_ = std::to_string(raw[2] * 256 + raw[3]);
+    }
+    [[nodiscard]] const char* port() const { return port_.c_str(); }
+    [[nodiscard]] RawSocket accept() const {
+        return RawSocket(::accept(listening_.get(), nullptr, nullptr));
+    }
+
+private:
+    RawSocket listening_;
+    std::string port_;
+};
+
+void end_context(noPollCtx* ctx) {
+    REQUIRE(nopoll_ctx_conns(ctx) == 0);
+    REQUIRE(nopoll_ctx_ref_count(ctx) == 1);
+    nopoll_ctx_unref(ctx);
+}
+
 void attack_client(noPollIoEngineType engine, bool looped, Figures& figures) {
     noPollCtx* const ctx = nopoll_ctx_new();
     REQUIRE(nopoll_ctx_set_io_engine(ctx, engine));
-    const RawSocket listening(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-    REQUIRE(::listen(listening.get(), 16) == 0);
-    sockaddr_storage address{};
-    socklen_t size = sizeof address;
-    REQUIRE(::getsockname(listening.get(), reinterpret_cast<sockaddr*>(&address), &size) == 0);
-    const auto* const raw = reinterpret_cast<const unsigned char*>(&address);
-    const std::string port = std::to_string(raw[2] * 256 + raw[3]);
+    const Door door;
     std::size_t whole = 1;
     for (std::size_t count = 0; count <= whole; ++count) {
         for (const Leave way : kAllWays) {
             noPollConn* const conn =
-                nopoll_conn_new(ctx, "127.0.0.1", port.c_str(), nullptr, nullptr, nullptr, nullptr);
-            RawSocket peer(::accept(listening.get(), nullptr, nullptr));
+                nopoll_conn_new(ctx, "127.0.0.1", door.port(), nullptr, nullptr, nullptr, nullptr);
+            RawSocket peer = door.accept();
             REQUIRE(nopoll_conn_is_ok(conn) && peer.get() >= 0);
             const std::string bytes = server_side(peer.receive_head());
             whole = bytes.size();
@@ -149,9 +176,43 @@ void attack_client(noPollIoEngineType engine, bool looped, Figures& figures) {
             ++figures.clients;
         }
     }
-    REQUIRE(nopoll_ctx_conns(ctx) == 0);
-    REQUIRE(nopoll_ctx_ref_count(ctx) == 1);
-    nopoll_ctx_unref(ctx);
+    end_context(ctx);
+}
+
+// The creating call waits for the TLS handshake, so the peer has a thread.
+void attack_tls_client(SSL_CTX* tls, bool looped, std::size_t step, Figures& figures) {
+    noPollCtx* const ctx = nopoll_ctx_new();
+    const Door door;
+    bool all_said = false;
+    for (std::size_t count = 0; !all_said; count += step) {
+        for (const Leave way : kAllWays) {
+            RawSocket peer;
+            std::thread server([&] {
+                peer = door.accept();
+                CutTls end(tls, peer, count);
+                std::string request;
+                all_said = end.shake_hands() && !(request = end.receive_head()).empty() &&
+                           end.send(server_side(request));
+                peer.leave(way);
+            });
+            // For silence there is no other end to wait for.
+            nopoll_conn_connect_timeout(ctx, way == Leave::silence ? 20'000 : 10'000'000);
+            noPollConnOpts* const options = nopoll_conn_opts_new();
+            nopoll_conn_opts_ssl_peer_verify(options, nopoll_false);
+            noPollConn* const conn = nopoll_conn_tls_new(ctx, options, "127.0.0.1", door.port(),
+                                                         nullptr, nullptr, nullptr, nullptr);
+            REQUIRE(conn != nullptr);
+            if (way == Leave::silence) {
+                drive_client(ctx, conn, looped, false);
+                nopoll_conn_shutdown(conn);
+            }
+            server.join();
+            drive_client(ctx, conn, looped, true);
+            nopoll_conn_close(conn);
+            ++figures.clients;
+        }
+    }
+    end_context(ctx);
 }
 
 }  // namespace
@@ -171,7 +232,7 @@ int main() {
     for (const noPollIoEngineType engine :
          {NOPOLL_IO_ENGINE_SELECT, NOPOLL_IO_ENGINE_POLL, NOPOLL_IO_ENGINE_EPOLL}) {
         settings.engine = engine;
-        attack_server(settings, conversation(), engine == NOPOLL_IO_ENGINE_SELECT ? 1 : 7, figures);
+        attack_server(settings, speak_plainly, engine == NOPOLL_IO_ENGINE_SELECT ? 1 : 7, figures);
         attack_client(engine, true, figures);
     }
     attack_client(NOPOLL_IO_ENGINE_DEFAULT, false, figures);
@@ -179,7 +240,17 @@ int main() {
     settings.tls = true;
     settings.certificate = files.certificate();
     settings.key = files.key();
-    attack_server(settings, client_hello(), 3, figures);
+    const SslCtxOwner client_side = tls_client_side();
+    const SslCtxOwner server_side = tls_server_side(files.certificate(), files.key());
+    attack_server(
+        settings,
+        [&](const RawSocket& peer, std::size_t count) {
+            CutTls end(client_side.get(), peer, count);
+            return end.shake_hands() && end.send(conversation());
+        },
+        kTlsStep, figures);
+    attack_tls_client(server_side.get(), true, kTlsStep, figures);
+    attack_tls_client(server_side.get(), false, kTlsStep, figures);
     std::printf(
         "%ld peers and %ld servers vanished in mid-sentence; slowest echo meanwhile %.1f ms; "
         "%.1f s\n",

@@ -3,6 +3,7 @@
 // any function from any thread, one reader of a connection at a time, any number of writers.
 #include <cstring>
 
+#include "stress/hooks.hpp"
 #include "stress/payload.hpp"
 #include "stress/threads_world.hpp"
 
@@ -82,6 +83,7 @@ void end_client(noPollConn* conn, Random& random) {
 
 int look_at(noPollCtx* /*ctx*/, noPollConn* conn, noPollPtr data) {
     auto& random = *static_cast<Random*>(data);
+    REQUIRE(hooks_held() == 0);
     const auto length = [](const char* text) { return text == nullptr ? 0 : std::strlen(text); };
     std::size_t sum =
         length(nopoll_conn_host(conn)) + length(nopoll_conn_port(conn)) +
