@@ -143,7 +143,7 @@ const checks = {
         expect(event.code, 1006, "code");
         expect(event.wasClean, false, "clean");
     },
-    async "push"(base) {
+    async "push"(base, behindProxy = false) {
         const connection = await opened(base + "/push");
         for (const number of [1, 2, 3]) expect(await connection.next(), `update ${number}`, "push");
         expect(new Uint8Array(await connection.next()).length, 256, "bytes pushed");
@@ -152,10 +152,14 @@ const checks = {
         const idle = await opened(base + "/waiting");
         await new Promise((resolve) => { setTimeout(resolve, 500); });
         expect(idle.messages.length, 0, "messages before there were news");
-        const teller = await opened(base + "/news");
-        await teller.echoes(HELLO);
+        // Behind a proxy only one of its listeners gets the news at a time.
+        for (let times = 0; times < 4; times++) {
+            const teller = await opened(base + "/news");
+            await teller.echoes(HELLO);
+            await teller.end();
+            if (!behindProxy) break;
+        }
         expect(await idle.next(), HELLO, "news");
-        await teller.end();
         await idle.end();
     },
     async "many"(base) {
@@ -170,11 +174,17 @@ const checks = {
     },
 };
 // Behind a proxy that forwards what the page sends.
-checks["nginx"] = async (base) => {
-    for (const name of ["text", "binary", "sizes", "frag-sent", "close-sent", "subproto", "headers",
-                        "refused"])
-        await checks[name](base, true);
-};
+async function throughProxy(base) {
+    for (const name of ["text", "binary", "sizes", "frag-sent", "close-sent", "close-rcvd",
+                        "subproto", "headers", "refused", "push", "many"]) {
+        try {
+            await checks[name](base, true);
+        } catch (error) {
+            throw new Error(`${name}: ${error.message}`);
+        }
+    }
+}
+checks["nginx>plain"] = checks["nginx>tls"] = throughProxy;
 // The server's certificate is of an unknown authority.
 checks["tls-bad"] = checks["refused"];
 
