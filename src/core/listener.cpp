@@ -68,6 +68,8 @@ Connection* ListenerBuilder::create(Context& context, Options* options, net::Fam
         consumed.options = nullptr;
     }
     store_field(listener->session, fd.release());
+    // From the next line on another thread may find it in the registry, and close it.
+    const ConnectionPin pin(*listener);
     context.register_connection(*listener);
     draft.listener = nullptr;
     NOPOLL_CONN_LOG(*listener, NOPOLL_LEVEL_DEBUG, "listening on %s port %s", host, port);

@@ -81,6 +81,14 @@ void end_client(noPollConn* conn, Random& random) {
     nopoll_conn_unref(conn);
 }
 
+// The maker's reference too: it has not kept the pointer.
+int close_listener(noPollCtx* /*ctx*/, noPollConn* conn, noPollPtr /*data*/) {
+    REQUIRE(nopoll_conn_role(conn) == NOPOLL_ROLE_MAIN_LISTENER);
+    nopoll_conn_close(conn);
+    ++world->tallies.listeners;
+    return 0;
+}
+
 int look_at(noPollCtx* /*ctx*/, noPollConn* conn, noPollPtr data) {
     auto& random = *static_cast<Random*>(data);
     REQUIRE(hooks_held() == 0);
@@ -251,6 +259,23 @@ void run_stoppers(World& w) {
         nopoll_loop_stop(random.one_in(2) ? w.server : w.looped);
         ++w.tallies.stops;
         idle_us(static_cast<std::int64_t>(random.between(100, 20'000)));
+    }
+}
+
+// Found by another thread, and gone, before the call that makes it has returned.
+void run_listener_makers(World& w) {
+    while (!w.done) {
+        if (nopoll_ctx_conns(w.listeners) < 20)
+            (void)nopoll_listener_new(w.listeners, "127.0.0.1", "0");
+        else
+            idle_us(100);
+    }
+}
+
+void run_listener_closers(World& w) {
+    while (!w.done) {
+        (void)nopoll_ctx_foreach_conn(w.listeners, close_listener, nullptr);
+        idle_us(20);  // leaves the others some of the machine
     }
 }
 

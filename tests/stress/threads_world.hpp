@@ -27,6 +27,7 @@ struct Tallies {
     std::atomic<long> changes{0};
     std::atomic<long> stops{0};
     std::atomic<long> walks{0};
+    std::atomic<long> listeners{0};
     std::atomic<long> log_records{0};
 };
 
@@ -42,8 +43,9 @@ struct World {
     std::string certificate;
     std::string key;
     noPollCtx* server = nullptr;
-    noPollCtx* looped = nullptr;    // clients that a loop reads
-    noPollCtx* loopless = nullptr;  // clients whose threads read themselves
+    noPollCtx* looped = nullptr;     // clients that a loop reads
+    noPollCtx* loopless = nullptr;   // clients whose threads read themselves
+    noPollCtx* listeners = nullptr;  // nothing but listeners, made here and closed there
     noPollConn* listener = nullptr;
     noPollConnOpts* options = nullptr;  // shared by all clients, kept for reuse
     std::string port;
@@ -87,5 +89,7 @@ void run_closers(World& w);
 void run_changers(World& w);
 void run_walkers(World& w);
 void run_stoppers(World& w);
+void run_listener_makers(World& w);
+void run_listener_closers(World& w);
 
 }  // namespace nopoll::stress
