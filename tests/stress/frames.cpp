@@ -86,6 +86,10 @@ void ping_until(noPollConn* conn, const std::atomic<bool>& done) {
 // All senders on one connection, then the peer's verdict.
 void run_connection(const Plan& plan, noPollConn* conn,
                     const std::function<std::string()>& verdict) {
+    // So that frames do not fit, and others want to write while one is half out.
+    const int small = 32'768;
+    REQUIRE(::setsockopt(nopoll_conn_socket(conn), SOL_SOCKET, SO_SNDBUF, &small, sizeof small) ==
+            0);
     std::vector<std::thread> senders;
     for (unsigned sender = 0; sender < kSenders; ++sender)
         senders.emplace_back(run_sender, conn, sender, plan.messages, plan.seed);
