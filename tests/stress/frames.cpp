@@ -135,16 +135,26 @@ void wait_until(Condition condition) {
         idle_us(500);
 }
 
+noPollConn* connect(noPollCtx* ctx, const std::string& port, bool tls) {
+    if (!tls)
+        return nopoll_conn_new(ctx, "127.0.0.1", port.c_str(), nullptr, nullptr, nullptr, nullptr);
+    noPollConnOpts* const options = nopoll_conn_opts_new();
+    nopoll_conn_opts_ssl_peer_verify(options, nopoll_false);
+    return nopoll_conn_tls_new(ctx, options, "127.0.0.1", port.c_str(), nullptr, nullptr, nullptr,
+                               nullptr);
+}
+
 // Our client, the peer's server.
-void as_client(const Plan& plan, bool looped) {
-    Child peer({plan.python, plan.peer, "listen"});
+void as_client(const Plan& plan, bool looped, const TestCertificate* tls) {
+    std::vector<std::string> command{plan.python, plan.peer, "listen"};
+    if (tls != nullptr) command.insert(command.end(), {tls->certificate(), tls->key()});
+    Child peer(command);
     const std::string port = peer.line();
     REQUIRE(!port.empty());
     noPollCtx* const ctx = nopoll_ctx_new();
     for (unsigned i = 0; i < plan.connections; ++i) {
         Ready ready;
-        noPollConn* const conn =
-            nopoll_conn_new(ctx, "127.0.0.1", port.c_str(), nullptr, nullptr, nullptr, nullptr);
+        noPollConn* const conn = connect(ctx, port, tls != nullptr);
         REQUIRE(nopoll_conn_wait_until_connection_ready(conn, 30));
         nopoll_conn_set_on_msg(conn, on_answer, &ready);
         {
@@ -225,14 +235,15 @@ int main(int argc, char** argv) {
     if (has_flag(arguments, "--hooks")) install_hooks();
     const TestCertificate files;
     const std::int64_t start = now_us();
-    as_client(plan, false);
-    as_client(plan, true);
+    for (const TestCertificate* const tls : {static_cast<const TestCertificate*>(nullptr), &files})
+        for (const bool looped : {false, true})
+            as_client(plan, looped, tls);
     as_server(plan, nullptr);
     as_server(plan, &files);
     const HookBooks books = hook_books();
     REQUIRE(books.created == books.destroyed && books.locked == books.unlocked);
     std::printf("%u messages of %u senders on %u connections were checked by the peer, %.1f s\n",
-                4 * kSenders * plan.messages * plan.connections, kSenders, 4 * plan.connections,
+                6 * kSenders * plan.messages * plan.connections, kSenders, 6 * plan.connections,
                 static_cast<double>(now_us() - start) / 1e6);
     return 0;
 }

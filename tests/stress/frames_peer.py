@@ -3,7 +3,7 @@
 """The peer of stress_frames: a websockets program that did not come from this project. It checks
 every message: that it arrived whole, that each sender's come in order and that none is missing.
 
-usage: frames_peer.py listen               prints its port, serves connections until stdin ends
+usage: frames_peer.py listen [CERT KEY]    prints its port, serves connections until stdin ends
        frames_peer.py connect ws[s]://...  one connection
 
 A message "end" is answered with "checked N", or with "fault: ..." by a peer that saw one.
@@ -61,8 +61,14 @@ async def check(socket):
             raise
 
 
-async def listen():
-    async with websockets.serve(check, "127.0.0.1", 0, max_size=MOST, compression=None) as server:
+async def listen(*files):
+    settings = {}
+    if files:
+        settings["ssl"] = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        settings["ssl"].load_cert_chain(*files)
+    async with websockets.serve(
+        check, "127.0.0.1", 0, max_size=MOST, compression=None, **settings
+    ) as server:
         print(server.sockets[0].getsockname()[1], flush=True)
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
 
@@ -79,4 +85,4 @@ async def connect(url):
         await check(socket)
 
 
-asyncio.run(listen() if sys.argv[1] == "listen" else connect(sys.argv[2]))
+asyncio.run(listen(*sys.argv[2:]) if sys.argv[1] == "listen" else connect(sys.argv[2]))
