@@ -479,7 +479,8 @@ int nopoll_conn_read(noPollConn* conn, char* buffer, int bytes, nopoll_bool bloc
  * Counts payload bytes that are in the process already, so that no select() on the socket would
  * show them: kept by nopoll_conn_read(), decrypted by TLS, or in complete frames that a loop read
  * ahead and left because a handler stopped it. While it is positive, read again before waiting. An
- * incomplete frame does not count.
+ * incomplete frame does not count. Once the connection has ended only what nopoll_conn_read() has
+ * kept counts.
  *
  * @return the bytes; 0 for none and for NULL.
  */

@@ -495,7 +495,9 @@ int Connection::read_pending() {
     const ConnectionPin pin(*this);
     std::size_t total = held_bytes_.load();
     const ReaderClaim claim(*this);
-    if (claim && is_open() && !input_over_.load()) total += decrypted_bytes() + buffered_payload();
+    // After the end nobody is given what was read ahead: programs read until this is 0.
+    if (claim && is_open() && is_ok() && !input_over_.load())
+        total += decrypted_bytes() + buffered_payload();
     return static_cast<int>(std::min<std::size_t>(total, std::numeric_limits<int>::max()));
 }
 

@@ -191,6 +191,43 @@ static void close_drops_the_rest(enum raw_side side) {
     raw_close(&peer);
 }
 
+static void read_on(noPollConn* conn) {
+    for (int turns = 0; turns < 10 && nopoll_conn_read_pending(conn) > 0; turns++)
+        nopoll_msg_unref(nopoll_conn_get_msg(conn));
+    assert_int_equal(nopoll_conn_read_pending(conn), 0);
+}
+
+/* Programs read until nothing is pending, which has to come to an end with the connection. */
+static void nothing_is_pending_after_the_end(enum raw_side side) {
+    struct raw_peer peer;
+    struct seen seen;
+    unsigned char bytes[64];
+    size_t size;
+    open_seen(&peer, side, &seen);
+    seen.stop_after = 1;
+    size = raw_frame(&peer, bytes, RAW_TEXT, "a", 1);
+    size += raw_frame(&peer, bytes + size, RAW_CLOSE, "", 0);
+    size += raw_frame(&peer, bytes + size, RAW_TEXT, "late", 4);
+    test_send_all(peer.fd, bytes, size);
+    raw_wait_arrived(&peer, (int)size);
+    assert_int_equal(nopoll_loop_wait(peer.ctx, 5000000), 0);
+    assert_string_equal(seen.texts, "a ");
+    /* The Close is met on the way; or the next wait meets it. */
+    read_on(peer.conn);
+    nopoll_loop_wait(peer.ctx, 1);
+    assert_false(nopoll_conn_is_ok(peer.conn));
+    raw_leave(&peer);
+
+    raw_join(&peer, side);
+    seen.messages = 0;
+    send_together(&peer, kThree);
+    assert_int_equal(nopoll_loop_wait(peer.ctx, 5000000), 0);
+    assert_int_equal(nopoll_conn_read_pending(peer.conn), 5);
+    nopoll_conn_shutdown(peer.conn);
+    read_on(peer.conn);
+    raw_close(&peer);
+}
+
 /* A stop by one connection's handler: the others of the pass get one frame each. */
 static void stop_serves_the_rest_of_the_pass(enum raw_side side) {
     struct raw_peer first, second;
@@ -342,6 +379,7 @@ RAW_BOTH_SIDES(stop_leaves_the_rest)
 RAW_BOTH_SIDES(next_wait_takes_the_rest)
 RAW_BOTH_SIDES(unregister_leaves_the_rest)
 RAW_BOTH_SIDES(close_drops_the_rest)
+RAW_BOTH_SIDES(nothing_is_pending_after_the_end)
 RAW_BOTH_SIDES(stop_serves_the_rest_of_the_pass)
 RAW_BOTH_SIDES(direct_reader_by_get_msg)
 RAW_BOTH_SIDES(direct_reader_by_read)
@@ -358,6 +396,7 @@ int main(void) {
         RAW_BOTH_TESTS(next_wait_takes_the_rest),
         RAW_BOTH_TESTS(unregister_leaves_the_rest),
         RAW_BOTH_TESTS(close_drops_the_rest),
+        RAW_BOTH_TESTS(nothing_is_pending_after_the_end),
         RAW_BOTH_TESTS(stop_serves_the_rest_of_the_pass),
         cmocka_unit_test(stop_in_on_ready),
         RAW_BOTH_TESTS(direct_reader_by_get_msg),
