@@ -268,7 +268,7 @@ LingerList& Context::lingering() {
 }
 
 void Context::adopt_lingering(Linger linger) {
-    net::UniqueFd oldest;
+    std::optional<Linger> oldest;
     {
         const std::lock_guard guard(mutex_);
         LingerList& list = lingering();
@@ -276,8 +276,7 @@ void Context::adopt_lingering(Linger linger) {
         const auto drains = [](const Linger& other) { return other.draining; };
         if (linger.draining && std::count_if(list.begin(), list.end(), drains) >= kMostDraining) {
             const auto first = std::find_if(list.begin(), list.end(), drains);
-            oldest = take_lingering(*first);
-            list.erase(first);
+            oldest = take_lingering(first);
         }
         linger.serial = ++last_linger_;
         list.push_back(std::move(linger));
@@ -286,16 +285,17 @@ void Context::adopt_lingering(Linger linger) {
     changed();
 }
 
-// With mutex() held; the descriptor is closed by the caller.
-net::UniqueFd Context::take_lingering(Linger& linger) {
-    release_descriptor(linger.fd.get());
-    return std::move(linger.fd);
+Linger Context::take_lingering(LingerList::iterator it) {
+    release_descriptor(it->fd.get());
+    Linger taken = std::move(*it);
+    lingering_.erase(it);
+    return taken;
 }
 
 // The first of those that do nothing but read away, as far as `over` says; false: there is none.
 template <class Over>
 bool Context::end_one_draining(Over over) {
-    net::UniqueFd ended;
+    std::optional<Linger> ended;
     {
         const std::lock_guard guard(mutex_);
         LingerList& list = lingering();
@@ -306,10 +306,9 @@ bool Context::end_one_draining(Over over) {
             lingers_.store(!list.empty());
             return false;
         }
-        ended = take_lingering(*it);
-        list.erase(it);
+        ended = take_lingering(it);
     }
-    close_drained(std::move(ended));
+    close_drained(std::move(ended->fd));
     return true;
 }
 

@@ -134,6 +134,9 @@ public:
     LingerList& lingering();
     bool has_lingering() const { return lingers_.load(); }
     void adopt_lingering(Linger linger);
+    // With mutex() held. Freeing a TLS object may run callbacks that the program has put on it: the
+    // caller lets go of what it has taken without the lock.
+    Linger take_lingering(LingerList::iterator it);
     // Between waits, from calls of the program: those that are over are closed.
     void tend_lingering();
     // For want of descriptors: all that only read away are closed. False: there was none.
@@ -148,7 +151,6 @@ private:
     Context();
     ~Context();
     static void destroy(Context* context);
-    net::UniqueFd take_lingering(Linger& linger);
     template <class Over>
     bool end_one_draining(Over over);
 

@@ -263,9 +263,8 @@ void LoopRunner::serve_listener(Connection& listener) {
 
 void LoopRunner::serve_lingering(int fd) {
     const char* lost = nullptr;
-    int connection_id = 0;
     LingerState state = LingerState::waiting;
-    net::UniqueFd ending;
+    std::optional<Linger> ending;
     {
         const std::lock_guard guard(context_.mutex());
         LingerList& list = context_.lingering();
@@ -280,17 +279,14 @@ void LoopRunner::serve_lingering(int fd) {
         }
         if (state == LingerState::gave_up) lost = "does not read: its last bytes are given up";
         if (state == LingerState::failed) lost = "is gone: its last bytes are lost";
-        connection_id = it->connection_id;
-        context_.release_descriptor(fd);
-        ending = std::move(it->fd);
-        list.erase(it);
+        ending = context_.take_lingering(it);
     }
-    close_drained(std::move(ending));
+    close_drained(std::move(ending->fd));
     context_.descriptor_freed();
     context_.changed();
     if (lost != nullptr)
-        NOPOLL_LOG(&context_, NOPOLL_LEVEL_WARNING, "connection %d: the peer %s", connection_id,
-                   lost);
+        NOPOLL_LOG(&context_, NOPOLL_LEVEL_WARNING, "connection %d: the peer %s",
+                   ending->connection_id, lost);
 }
 
 // For engines that do not watch them.

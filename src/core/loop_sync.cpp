@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <fcntl.h>
+#include <optional>
 #include <sys/stat.h>
 
 #include "core/log.hpp"
@@ -205,11 +206,20 @@ void LoopRunner::drop_lost_descriptors() {
             if (connection == nullptr || !is_what_was_watched(*connection, watched)) continue;
             if (!is_still_there(watched)) lost.add(*connection);
         }
-        LingerList& list = context_.lingering();
-        for (Linger& linger : list)
-            if (::fcntl(linger.fd.get(), F_GETFD) < 0) (void)linger.fd.release();
-        std::erase_if(list, [](const Linger& linger) { return !linger.fd.valid(); });
     }
+    std::optional<Linger> gone;
+    do {
+        gone.reset();  // without the lock
+        const std::lock_guard guard(context_.mutex());
+        LingerList& list = context_.lingering();
+        const auto it = std::find_if(list.begin(), list.end(), [](const Linger& linger) {
+            return ::fcntl(linger.fd.get(), F_GETFD) < 0;
+        });
+        if (it == list.end()) break;
+        (void)it->fd.release();
+        gone = std::move(*it);
+        list.erase(it);
+    } while (gone);
     end_lost(lost);
 }
 

@@ -3,6 +3,8 @@
  * that were begun are finished as they were, nothing gets into the middle (spec: frames.md 6.3). */
 #include "tls_scene.h"
 
+#include <nopoll_private.h>
+
 enum { kSize = 300000 };
 
 static char content[kSize];
@@ -169,6 +171,72 @@ static void gathered_answers_outlive_the_loop(enum raw_side side) {
     assert_int_equal(pthread_join(reader, NULL), 0);
     expect_answers(&peer, how);
     tls_drop_peer(&peer);
+}
+
+/* Locks of the library that this thread holds, as the program's mutex functions see it. */
+static __thread int locks_held;
+static int objects_freed, freed_under_lock, mark_index;
+
+static noPollPtr make_lock(void) {
+    pthread_mutex_t* const mutex = (pthread_mutex_t*)malloc(sizeof *mutex);
+    pthread_mutex_init(mutex, NULL);
+    return mutex;
+}
+
+static void destroy_lock(noPollPtr mutex) {
+    pthread_mutex_destroy((pthread_mutex_t*)mutex);
+    free(mutex);
+}
+
+static void take_lock(noPollPtr mutex) {
+    pthread_mutex_lock((pthread_mutex_t*)mutex);
+    locks_held++;
+}
+
+static void leave_lock(noPollPtr mutex) {
+    locks_held--;
+    pthread_mutex_unlock((pthread_mutex_t*)mutex);
+}
+
+static void mark_freed(void* object, void* mark, CRYPTO_EX_DATA* data, int index, long argl,
+                       void* argp) {
+    (void)object, (void)data, (void)index, (void)argl, (void)argp;
+    if (mark == NULL) return; /* a TLS object of the test */
+    objects_freed++;
+    if (locks_held > 0) freed_under_lock++;
+}
+
+static void mark_answer_and_end(noPollCtx* ctx, noPollConn* conn, noPollMsg* msg, noPollPtr data) {
+    assert_int_equal(SSL_set_ex_data(conn->ssl, mark_index, &mark_index), 1);
+    answer_and_end(ctx, conn, msg, data);
+}
+
+/* The last owner of a TLS object is the private end of its connection: what the program has put on
+ * the object is freed by a function of the program, which may call the library. */
+static void private_ends_free_without_a_lock(enum raw_side side) {
+    struct tls_peer peer;
+    enum how how = BY_CLOSE;
+    const long end = test_now_ms() + TEST_LIMIT_MS;
+    objects_freed = freed_under_lock = 0;
+    mark_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, mark_freed);
+    nopoll_thread_handlers(make_lock, destroy_lock, take_lock, leave_lock);
+    open_tight(&peer, side);
+    fill_content();
+    nopoll_ctx_set_cork(peer.raw.ctx, nopoll_true);
+    nopoll_ctx_set_on_msg(peer.raw.ctx, mark_answer_and_end, &how);
+    tls_send_frames(&peer, RAW_TEXT, "go", 0);
+    SERVE_UNTIL(peer.raw.ctx, !nopoll_conn_is_ok(peer.raw.conn));
+    nopoll_conn_unref(peer.raw.conn);
+    assert_int_equal(objects_freed, 0);
+    while (taken.ended == 0 && test_now_ms() < end)
+        if (!take_some(&peer)) nopoll_loop_wait(peer.raw.ctx, 1);
+    expect_answers(&peer, how);
+    tls_drop_peer(&peer);
+    SERVE_UNTIL(peer.raw.ctx, objects_freed == 1);
+    assert_int_equal(freed_under_lock, 0);
+    if (peer.raw.listener != NULL) nopoll_conn_close(peer.raw.listener);
+    nopoll_ctx_unref(peer.raw.ctx);
+    nopoll_thread_handlers(NULL, NULL, NULL, NULL);
 }
 
 /* --- the program finishes --- */
@@ -377,6 +445,7 @@ static void close_with_a_record_half_written(enum raw_side side) {
 
 RAW_BOTH_SIDES(gathered_answers_arrive)
 RAW_BOTH_SIDES(gathered_answers_outlive_the_loop)
+RAW_BOTH_SIDES(private_ends_free_without_a_lock)
 RAW_BOTH_SIDES(complete_adds_up)
 RAW_BOTH_SIDES(a_second_frame_is_not_taken)
 RAW_BOTH_SIDES(flush_waits_for_a_reading_peer)
@@ -388,6 +457,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         RAW_BOTH_TESTS(gathered_answers_arrive),
         RAW_BOTH_TESTS(gathered_answers_outlive_the_loop),
+        RAW_BOTH_TESTS(private_ends_free_without_a_lock),
         RAW_BOTH_TESTS(complete_adds_up),
         RAW_BOTH_TESTS(a_second_frame_is_not_taken),
         RAW_BOTH_TESTS(flush_waits_for_a_reading_peer),
