@@ -422,6 +422,7 @@ private:
     std::atomic<int> closes_running_{0};
     std::atomic<bool> closed_before_{false};  // nopoll_conn_close was called on it once already
     bool tls_handshaking_ = false;            // the SSL object is in use without the lock
+    net::SslPtr ended_ssl_;                   // shared with the private end
     net::UniqueFd ended_in_handshake_;        // given up meanwhile
     std::string tls_note_;                    // why TLS refused, found inside a TLS callback
 };

@@ -14,7 +14,6 @@
 #include "net/no_cancel.hpp"
 #include "net/plain_transport.hpp"
 #include "net/tls_transport.hpp"
-#include "net/tls_verify.hpp"
 #include "protocol/close_code.hpp"
 
 namespace nopoll::core {
@@ -60,7 +59,9 @@ void Connection::give_up_descriptor(Ending ending) {
             // A function of the program's would have had to make something else of the bytes.
             if (outbox_.queued_bytes() > 0 && !custom_send() &&
                 (ssl == nullptr || SSL_up_ref(ssl) == 1)) {
+                // Nobody uses it here any more; what the program has kept of it stays valid.
                 linger.ssl.reset(ssl);
+                ended_ssl_.reset(exchange_field(ssl, nullptr));
                 linger.outbox.swap(outbox_);
             } else if (ssl != nullptr && !tls_handshaking_) {
                 net::tls_close_notify(ssl);
@@ -94,8 +95,7 @@ void Connection::finish_in_private(Linger linger, net::UniqueFd fd) {
     linger.fd = private_number(fd);
     if (!linger.fd.valid()) linger.fd = std::move(fd);
     // Bytes of a TLS connection never go out without its encryption.
-    if (linger.ssl && (!net::set_owner(linger.ssl.get(), nullptr) ||
-                       !net::settle_descriptor(linger.ssl.get(), linger.fd.get()))) {
+    if (linger.ssl && !net::take_private(linger.ssl.get(), linger.fd.get())) {
         NOPOLL_CONN_LOG(*this, NOPOLL_LEVEL_WARNING,
                         "its TLS object is the program's: bytes that wait are lost");
         return;

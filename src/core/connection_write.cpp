@@ -92,6 +92,8 @@ IoResult Connection::write_locked(Lock& lock, std::span<const std::byte> head,
         if (result.status == IoResult::Status::failed) (void)net::drain_error_queue();
         return result;
     }
+    // A program has given a new descriptor to a connection whose TLS has ended: not in clear text.
+    if (load_field(send) == tls_send_entry) return IoResult::failure(EBADF);
     const IoResult result = net::send(descriptor(), head, body, more);
     if (result.ok()) kernel_holds_ = more;
     return result;

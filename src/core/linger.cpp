@@ -107,7 +107,7 @@ void finish_lingering(LingerList& list) {
             return !linger.draining || advance_linger(linger, now) != LingerState::waiting ||
                    linger.drained == 0;
         });
-        std::array<pollfd, 64> sending{};
+        std::array<pollfd, kMostDraining> sending{};
         nfds_t count = 0;
         for (const Linger& linger : list)
             if (count < sending.size()) sending[count++] = {linger.fd.get(), POLLIN, 0};

@@ -79,9 +79,13 @@ bool attach_descriptor(SSL* ssl, const int* fd) {
     return true;
 }
 
-bool settle_descriptor(SSL* ssl, int fd) {
+bool take_private(SSL* ssl, int fd) {
     BIO* bio = SSL_get_wbio(ssl);
-    return is_descriptor_bio(bio) && BIO_set_fd(bio, fd, BIO_NOCLOSE) == 1;
+    if (!is_descriptor_bio(bio) || BIO_set_fd(bio, fd, BIO_NOCLOSE) != 1) return false;
+    // Without one of its own it would ask its context for one.
+    SSL_set_info_callback(ssl, [](const SSL*, int, int) {});
+    SSL_set_msg_callback(ssl, nullptr);
+    return set_owner(ssl, nullptr);
 }
 
 TlsStep tls_accept(SSL* ssl) {

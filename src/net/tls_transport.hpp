@@ -17,9 +17,10 @@ namespace nopoll::net {
 // atomic: it may be set to -1 or replaced meanwhile. *fd must outlive ssl. False: no memory.
 [[nodiscard]] bool attach_descriptor(SSL* ssl, const int* fd);
 
-// From now on ssl writes to this descriptor, and looks at no *fd any more. False: the program has
-// put in a BIO of its own.
-[[nodiscard]] bool settle_descriptor(SSL* ssl, int fd);
+// For what is left to do after the program's side has ended: from now on ssl writes to this
+// descriptor, looks at no *fd and knows no owner any more, and callbacks of the program that watch
+// it do not run. False: the program has put in a BIO of its own.
+[[nodiscard]] bool take_private(SSL* ssl, int fd);
 
 enum class TlsStep { done, want_read, want_write, failed };
 

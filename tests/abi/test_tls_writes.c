@@ -150,6 +150,27 @@ static void gathered_answers_arrive(enum raw_side side) {
     }
 }
 
+/* A program gives the connection another socket while its last answers are still to be written:
+ * they go on to their peer, and nothing goes to the other one in clear text. */
+static void another_socket_gets_nothing(enum raw_side side) {
+    struct tls_peer peer;
+    enum how how = BY_SHUTDOWN;
+    const long end = test_now_ms() + TEST_LIMIT_MS;
+    int ends[2];
+    gather_answers(&peer, side, &how);
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    nopoll_conn_set_socket(peer.raw.conn, ends[0]);
+    assert_int_equal(nopoll_conn_send_text(peer.raw.conn, "secret", 6), -1);
+    assert_false(test_readable(ends[1], 0));
+    nopoll_conn_set_socket(peer.raw.conn, NOPOLL_INVALID_SOCKET);
+    while (taken.ended == 0 && test_now_ms() < end)
+        if (!take_some(&peer)) nopoll_loop_wait(peer.raw.ctx, 1);
+    expect_answers(&peer, how);
+    close(ends[0]);
+    close(ends[1]);
+    tls_close(&peer);
+}
+
 static void* read_to_the_end(void* data) {
     struct tls_peer* const peer = (struct tls_peer*)data;
     const long end = test_now_ms() + TEST_LIMIT_MS;
@@ -444,6 +465,7 @@ static void close_with_a_record_half_written(enum raw_side side) {
 }
 
 RAW_BOTH_SIDES(gathered_answers_arrive)
+RAW_BOTH_SIDES(another_socket_gets_nothing)
 RAW_BOTH_SIDES(gathered_answers_outlive_the_loop)
 RAW_BOTH_SIDES(private_ends_free_without_a_lock)
 RAW_BOTH_SIDES(complete_adds_up)
@@ -456,6 +478,7 @@ RAW_BOTH_SIDES(close_with_a_record_half_written)
 int main(void) {
     const struct CMUnitTest tests[] = {
         RAW_BOTH_TESTS(gathered_answers_arrive),
+        RAW_BOTH_TESTS(another_socket_gets_nothing),
         RAW_BOTH_TESTS(gathered_answers_outlive_the_loop),
         RAW_BOTH_TESTS(private_ends_free_without_a_lock),
         RAW_BOTH_TESTS(complete_adds_up),

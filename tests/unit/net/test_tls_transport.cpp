@@ -262,20 +262,30 @@ void records_without_data_do_not_keep_the_reader(void**) {
     assert_in_range(returns, 2, 199);
 }
 
-// After its connection ssl goes on with a descriptor of its own, not with what the field holds.
-void settled_descriptor_is_kept(void**) {
+int callbacks_seen = 0;
+
+// After its connection ssl goes on with a descriptor of its own, not with what the field holds, and
+// the program hears of it no more.
+void private_ends_know_their_descriptor(void**) {
     TlsPair pair(fixture->client.get(), fixture->server.get());
     assert_true(pair.shake_hands());
     UniqueFd own(fcntl(pair.server.fd, F_DUPFD_CLOEXEC, 3));
-    assert_true(settle_descriptor(pair.server.ssl.get(), own.get()));
+    SSL_CTX_set_info_callback(fixture->server.get(),
+                              [](const SSL*, int, int) { ++callbacks_seen; });
+    SSL_set_msg_callback(pair.server.ssl.get(), [](int, int, int, const void*, std::size_t, SSL*,
+                                                   void*) { ++callbacks_seen; });
+    assert_true(take_private(pair.server.ssl.get(), own.get()));
     pair.server.close();
     assert_true(tls_send(pair.server.ssl.get(), bytes("late")).ok());
+    assert_true(tls_close_notify(pair.server.ssl.get()));
+    assert_int_equal(callbacks_seen, 0);
+    SSL_CTX_set_info_callback(fixture->server.get(), nullptr);
     std::array<std::byte, 8> buffer{};
     assert_int_equal(read_patiently(pair.client, buffer).bytes, 4);
     // A BIO that is not ours knows its descriptor by itself.
     BIO* foreign = BIO_new(BIO_s_mem());
     SSL_set_bio(pair.server.ssl.get(), foreign, foreign);
-    assert_false(settle_descriptor(pair.server.ssl.get(), own.get()));
+    assert_false(take_private(pair.server.ssl.get(), own.get()));
 }
 
 // What other code left in the queue must not be taken for a failure here.
@@ -342,7 +352,7 @@ int run() {
         cmocka_unit_test(handshake_failures_say_why),
         cmocka_unit_test(peer_that_goes_away_is_a_failure),
         cmocka_unit_test(records_without_data_do_not_keep_the_reader),
-        cmocka_unit_test(settled_descriptor_is_kept),
+        cmocka_unit_test(private_ends_know_their_descriptor),
         cmocka_unit_test(old_errors_do_not_leak_in),
         cmocka_unit_test(error_text_is_readable),
         cmocka_unit_test(close_notify_can_be_repeated),
