@@ -543,7 +543,8 @@ int nopoll_conn_send_binary_fragment(noPollConn* conn, const char* content, long
 /**
  * Sends an empty ping (RFC 6455 section 5.5.2). There is no notice of the pong.
  *
- * @return 1 when written or kept to be written; 0 when not, and for NULL.
+ * @return 1 when written or kept to be written; 0 when not, and for NULL. Where the peer does not
+ *         read, 16 KiB of control frames are kept, or as much as the send queue takes.
  */
 nopoll_bool nopoll_conn_send_ping(noPollConn* conn);
 

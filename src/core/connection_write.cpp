@@ -42,6 +42,8 @@ constexpr std::size_t kTlsRecord = 16 * 1024;
 constexpr std::int64_t kShortestFlushUs = 100'000;
 // Of the answers that are gathered in corked mode.
 constexpr std::size_t kLargestBatch = 64 * 1024;
+// Bytes of control frames that wait for a peer that does not read, before pings are refused.
+constexpr std::size_t kMostUnsentPings = 16 * 1024;
 
 int clamp_int(std::size_t value) {
     return static_cast<int>(std::min<std::size_t>(value, std::numeric_limits<int>::max()));
@@ -483,6 +485,10 @@ bool Connection::send_library_frame_locked(Lock& lock, Opcode opcode,
     // latest pong is kept.
     const bool queue_is_full = outbox_.queued_bytes() > 0 && !queue_has_room_locked(left.size());
     const bool replaceable = opcode == Opcode::pong && untouched;
+    // Nor programs that ping them.
+    if (asked_by == AskedBy::program && untouched && !replaceable &&
+        (queue_is_full || outbox_.library_bytes() > kMostUnsentPings))
+        return false;
     try {
         if (replaceable && queue_is_full)
             outbox_.append_pong(left, Account::queued);

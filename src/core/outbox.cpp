@@ -24,14 +24,15 @@ bool Outbox::has(Account account) const {
                        [account](const Segment& s) { return s.account == account; });
 }
 
-std::size_t Outbox::pending_bytes() const {
-    std::size_t total = credit_;
-    for (std::size_t i = first_; i < segments_.size(); ++i) {
-        const Segment& s = segments_[i];
-        if (s.account == Account::program || s.account == Account::library)
-            total += s.size - s.sent;
-    }
+std::size_t Outbox::unsent_bytes(Account account) const {
+    std::size_t total = 0;
+    for (std::size_t i = first_; i < segments_.size(); ++i)
+        if (segments_[i].account == account) total += segments_[i].size - segments_[i].sent;
     return total;
+}
+
+std::size_t Outbox::pending_bytes() const {
+    return credit_ + unsent_bytes(Account::program) + library_bytes();
 }
 
 std::uint64_t Outbox::append(Account account, std::span<const std::byte> head,

@@ -28,6 +28,8 @@ public:
 
     // Unsent bytes that a program sees as pending, credit included (headers too, queued bytes not).
     std::size_t pending_bytes() const;
+    // Those of them that are in no result: pongs, pings, Close frames, HTTP replies.
+    std::size_t library_bytes() const { return unsent_bytes(Account::library); }
     // Unsent bytes that were reported as written (6.3.1 of the frame rules).
     std::size_t queued_bytes() const { return queued_bytes_; }
 
@@ -74,6 +76,7 @@ private:
         bool pong = false;
     };
 
+    std::size_t unsent_bytes(Account) const;
     std::uint64_t push(Account, std::span<const std::byte> head, std::span<const std::byte> body,
                        std::size_t header_bytes, std::size_t capacity);
     bool extend_queue(std::span<const std::byte> head, std::span<const std::byte> body);

@@ -303,6 +303,38 @@ static void ping_waits(enum raw_side side) {
     raw_close(&peer);
 }
 
+/* A program that pings a peer which reads nothing, again and again, is told so in the end: memory
+ * does not grow for ever. When the peer reads, pings go again. */
+static void pings_are_refused_in_the_end(enum raw_side side) {
+    struct raw_peer peer;
+    struct sink sink = {NULL, 0, 0, 0};
+    const long end = test_now_ms() + TEST_LIMIT_MS;
+    int pings = 0;
+    narrow_open_local(&peer, side);
+    fill_up(&peer, &sink);
+    while (pings < 100000 && nopoll_conn_send_ping(peer.conn))
+        pings++;
+    assert_in_range(pings, 1000, 10000);
+    assert_true(nopoll_conn_is_ok(peer.conn));
+    assert_int_not_equal(nopoll_conn_send_pong(peer.conn, 1, "p"),
+                         0); /* takes an older one's place */
+    while (nopoll_conn_pending_write_bytes(peer.conn) > 0 && test_now_ms() < end) {
+        sink_take(&sink, peer.fd, SIZE_MAX / 2);
+        assert_true(nopoll_conn_complete_pending_write(peer.conn) <= 0);
+    }
+    assert_int_equal(nopoll_conn_send_ping(peer.conn), 1);
+    nopoll_conn_shutdown(peer.conn);
+    while (test_readable(peer.fd, TEST_LIMIT_MS) && sink_take(&sink, peer.fd, SIZE_MAX / 2) > 0)
+        ;
+    while (pings-- > 0)
+        SINK_EXPECT(&sink, &peer, RAW_PING, "", 0);
+    SINK_EXPECT(&sink, &peer, RAW_PONG, "p", 1);
+    SINK_EXPECT(&sink, &peer, RAW_PING, "", 0);
+    SINK_EXPECT_ALL(&sink);
+    sink_free(&sink);
+    raw_close(&peer);
+}
+
 /* They never wait, on sockets in blocking mode neither. */
 static void pong_never_waits(void** state) {
     struct raw_peer peer;
@@ -404,6 +436,7 @@ RAW_BOTH_SIDES(pong_waits)
 RAW_BOTH_SIDES(pongs_leave_the_credit)
 RAW_BOTH_SIDES(close_answers_leave_the_credit)
 RAW_BOTH_SIDES(ping_waits)
+RAW_BOTH_SIDES(pings_are_refused_in_the_end)
 RAW_BOTH_SIDES(read_writes_what_is_pending)
 RAW_BOTH_SIDES(flush_with_nothing_pending)
 RAW_BOTH_SIDES(flush_keeps_its_time)
@@ -419,6 +452,7 @@ int main(void) {
         RAW_BOTH_TESTS(close_answers_leave_the_credit),
         RAW_BOTH_TESTS(pong_waits),
         RAW_BOTH_TESTS(ping_waits),
+        RAW_BOTH_TESTS(pings_are_refused_in_the_end),
         RAW_BOTH_TESTS(read_writes_what_is_pending),
         cmocka_unit_test(pong_never_waits),
         RAW_BOTH_TESTS(flush_with_nothing_pending),

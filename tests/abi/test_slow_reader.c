@@ -198,6 +198,22 @@ static void limit_by_default(void** state) {
     raw_close(&slow);
 }
 
+/* Pings of the program fill what is left of the queue, and are refused then. */
+static void own_pings_respect_the_limit(void** state) {
+    struct raw_peer slow;
+    struct plan plan;
+    int pings = 0;
+    (void)state;
+    open_plan(&slow, &plan, 40, 20000);
+    nopoll_ctx_set_send_queue_limit(slow.ctx, 100000);
+    go(&slow, &plan);
+    assert_true(plan.refused > 0);
+    while (pings <= 20000 && nopoll_conn_send_ping(slow.conn))
+        pings++;
+    assert_in_range(pings, 0, 20000 / 2);
+    raw_close(&slow);
+}
+
 /* A peer that sends pings and reads nothing does not make the queue grow beyond its limit; the
  * latest ping is answered in the end. */
 static void pongs_respect_the_limit(void** state) {
@@ -275,6 +291,7 @@ int main(void) {
         cmocka_unit_test(limit_by_call),
         cmocka_unit_test(limit_by_environment),
         cmocka_unit_test(limit_by_default),
+        cmocka_unit_test(own_pings_respect_the_limit),
         cmocka_unit_test(pongs_respect_the_limit),
         cmocka_unit_test(limit_zero_waits),
     };
